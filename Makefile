@@ -1,0 +1,33 @@
+# Two commands do all the set-up: `make demo` and `make test`.
+PYTHON ?= python3
+PORT ?= 8000
+WCB_PYTHON ?=
+VENV ?= .venv
+RUN = $(or $(WCB_PYTHON),$(VENV)/bin/python)
+export PORT
+export WCB_PYTHON
+export WCB_VENV = $(VENV)
+
+.PHONY: demo test lint shots environment python
+
+demo: python
+	@$(PYTHON) example_project/demo.py
+
+test: environment
+	@$(RUN) -m tests $(ARGS)
+
+lint: environment
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+	$(RUN) -m mypy
+	$(dir $(RUN))lint-imports
+	$(RUN) -m django makemigrations --check --dry-run --settings tests.settings
+
+shots: environment
+	@$(RUN) -m tests.shots $(ARGS)
+
+environment: python
+	@$(PYTHON) example_project/environment.py dev
+
+python:
+	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 or newer is needed: apt install python3 python3-venv, or name yours: make PYTHON=..."; exit 1; }

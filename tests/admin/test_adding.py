@@ -1,0 +1,389 @@
+"""Add Billing Request: what is taken, what is refused, and that nothing typed is lost."""
+
+import html
+import re
+
+import pytest
+from django.contrib.messages import get_messages
+from django.db import transaction
+from django.test import override_settings
+
+from tests.fixtures import LIVE_KEY, TEST_KEY
+from wagtail_client_billing.models import (
+    BillingRequest,
+    EmailDelivery,
+    LogEntry,
+    SiteBillingSettings,
+    StripeConnection,
+)
+
+
+def messages_of(response):
+    return [str(message) for message in get_messages(response.wsgi_request)]
+
+
+def errors_of(response):
+    return {name: list(errors) for name, errors in response.context["form"].errors.items()}
+
+
+def tokens_in(response):
+    return re.findall(r'name="csrfmiddlewaretoken" value="([^"]+)"', response.content.decode())
+
+
+def test_the_dialog_sends_a_request(
+    alice, site_a, connected_test, typed, client_for, site_url, admin_url
+):
+    client = client_for(alice, enforce_csrf_checks=True)
+    page = client.get(site_url(site_a))
+    text = page.content.decode()
+    assert "Add Billing Request" in text and "Send Billing Request" in text
+    settings_form, dialog = tokens_in(page)
+    back = re.search(r'name="next" value="([^"]+)"', text)[1]
+    assert client.post(admin_url("add"), typed).status_code == 403
+    response = client.post(admin_url("add"), {**typed, "csrfmiddlewaretoken": dialog, "next": back})
+    assert response.status_code == 302
+    assert response["Location"] == back == site_url(site_a) + "#tab-requests"
+    made = BillingRequest.objects.get()
+    assert (made.site, made.email, made.currency, made.amount_minor) == (
+        site_a,
+        "new@customer-of-a.example",
+        "EUR",
+        123450,
+    )
+    assert (made.livemode, made.account_id) == (False, connected_test.account_id)
+    assert (made.description, made.created_by) == ("Website, November", alice)
+    assert made.deliveries.get().state == EmailDelivery.State.QUEUED
+    assert made.log_entries.get().user == alice
+    assert made.number in messages_of(response)[0]
+    text = client.get(site_url(site_a)).content.decode()
+    assert made.number in text and "€1,234.50" in text and "E-mail queued" in text
+
+
+def test_a_foreign_next_is_ignored(alice, site_a, connected_test, typed, client_for, admin_url):
+    response = client_for(alice).post(admin_url("add"), {**typed, "next": "https://evil.example/"})
+    assert response["Location"].startswith("/admin/")
+
+
+def test_it_calls_nobody_and_works_inside_a_transaction(
+    alice, connected_test, typed, client_for, admin_url
+):
+    with transaction.atomic():
+        assert client_for(alice).post(admin_url("add"), typed).status_code == 302
+
+
+def test_nothing_connected_says_who_can_connect(
+    alice, boss, site_a, typed, client_for, site_url, admin_url
+):
+    text = client_for(alice).get(site_url(site_a)).content.decode()
+    assert "No Stripe account is connected yet" in text
+    assert "boss" in text
+    assert "Send Billing Request" not in text
+    assert "tab-client_billing" not in text
+    assert "#tab-client_billing" in client_for(boss).get(site_url(site_a)).content.decode()
+    assert "Send Billing Request" not in client_for(alice).get(admin_url("add")).content.decode()
+    response = client_for(alice).post(admin_url("add"), typed)
+    assert response.status_code == 200
+    assert not BillingRequest.objects.exists()
+
+
+def test_broken_connections_are_no_connections(alice, connected_test, typed, client_for, admin_url):
+    StripeConnection.objects.update(broken_at="2026-11-01T00:00Z")
+    response = client_for(alice).post(admin_url("add"), typed)
+    assert response.status_code == 200
+    assert "cannot be used at the moment" in response.content.decode()
+    assert not BillingRequest.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("changed", "field", "words"),
+    [
+        ({"email": ""}, "email", "required"),
+        ({"email": "nobody"}, "email", "valid email"),
+        ({"email": "a@b.example\r\nBcc: x@y.example"}, "email", ""),
+        ({"currency": ""}, "currency", "required"),
+        ({"currency": "XXX"}, "currency", "valid choice"),
+        ({"amount": ""}, "amount", "required"),
+        ({"amount": "a lot"}, "amount", "1,234.50"),
+        ({"amount": "-5"}, "amount", "1,234.50"),
+        ({"amount": "1e3"}, "amount", "1,234.50"),
+        ({"amount": "NaN"}, "amount", "1,234.50"),
+        ({"amount": "0"}, "amount", "€0.50"),
+        ({"amount": "0.49"}, "amount", "€0.50"),
+        ({"amount": "1.005"}, "amount", "two decimals"),
+        ({"amount": "1,000,000.00"}, "amount", "€999,999.99"),
+        ({"amount": "5.5", "currency": "JPY"}, "amount", "no decimals"),
+        ({"amount": "5.5", "currency": "ISK"}, "amount", "no decimals"),
+        ({"amount": "1.234", "currency": "KWD"}, "amount", "two decimals"),
+        ({"amount": "٣٫٥"}, "amount", ""),
+        ({"description": "a\nb"}, "description", "Line breaks"),
+        ({"description": "x" * 251}, "description", "250"),
+        ({"billing_type": "monthly"}, "billing_type", "valid choice"),
+        ({"billing_type": ""}, "billing_type", "required"),
+        ({"success_url": ""}, "success_url", "required"),
+        ({"success_url": "http://customer.example/"}, "success_url", "https://"),
+        ({"success_url": "javascript:alert(1)"}, "success_url", "https://"),
+        ({"cancel_url": "https://good@evil.example"}, "cancel_url", "user name"),
+        ({"cancel_url": "https:/\\evil.example"}, "cancel_url", "backslashes"),
+        ({"test_mode": "false"}, "test_mode", "No live account"),
+        ({"test_mode": ""}, "test_mode", "No live account"),
+    ],
+)
+def test_errors_stand_beside_their_field_and_nothing_is_lost(
+    changed, field, words, alice, connected_test, typed, client_for, admin_url
+):
+    data = {**typed, **changed, "next": "/admin/reports/"}
+    response = client_for(alice).post(admin_url("add"), data)
+    assert response.status_code == 200
+    assert not BillingRequest.objects.exists()
+    assert words in " ".join(errors_of(response)[field])
+    form = response.context["form"]
+    for name in typed.keys() - {"test_mode", "site"}:
+        assert str(form[name].value()) == data[name]
+        if name not in ("currency", "billing_type"):
+            assert html.escape(data[name]) in html.unescape(response.content.decode()) or data[
+                name
+            ] in html.unescape(response.content.decode())
+    assert 'value="/admin/reports/"' in response.content.decode()
+
+
+HOSTILE = {
+    "a million letters": "x" * 1_000_000,
+    "NUL": "a\0b",
+    "line breaks": "a\r\nBcc: c@d.example",
+    "emoji": "\N{MONEY BAG}\N{VARIATION SELECTOR-16}" * 50,
+    "right to left": "\N{RIGHT-TO-LEFT OVERRIDE}moc.elpmaxe",
+    "markup": "<script>alert(1)</script>",
+    "half a pair": "\ud800",
+    "template": "{{ settings.SECRET_KEY }}{% debug %}",
+}
+
+
+@pytest.mark.parametrize("name", list(HOSTILE))
+@pytest.mark.parametrize(
+    "field",
+    ["email", "currency", "amount", "billing_type", "success_url", "cancel_url", "test_mode"],
+)
+def test_hostile_text_gives_an_error_and_never_a_crash(
+    name, field, alice, connected_test, typed, client_for, admin_url
+):
+    text = HOSTILE[name].encode("utf-8", "replace").decode()
+    response = client_for(alice).post(admin_url("add"), {**typed, field: text})
+    if field == "test_mode":
+        # Whatever is not "false" is a ticked box.
+        assert response.status_code == 302
+        assert BillingRequest.objects.get().livemode is False
+    else:
+        assert response.status_code == 200
+        assert field in errors_of(response)
+        assert "<script>alert(1)" not in response.content.decode()
+
+
+@pytest.mark.parametrize("name", list(HOSTILE))
+def test_hostile_descriptions(name, alice, connected_test, typed, client_for, admin_url):
+    text = HOSTILE[name].encode("utf-8", "replace").decode()
+    response = client_for(alice).post(admin_url("add"), {**typed, "description": text})
+    if name in ("a million letters", "NUL", "line breaks"):
+        assert "description" in errors_of(response)
+    else:
+        assert BillingRequest.objects.get().description == text
+        page = (
+            client_for(alice)
+            .get(admin_url("inspect", BillingRequest.objects.get().pk))
+            .content.decode()
+        )
+        assert "<script>alert(1)" not in page
+
+
+def test_what_is_not_asked_for_changes_nothing(
+    alice, boss, site_a, connected_test, typed, client_for, admin_url
+):
+    extra = {
+        "status": "paid",
+        "livemode": "true",
+        "account_id": "acct_other",
+        "number": "BR-1",
+        "token": "known",
+        "amount_minor": "1",
+        "created_by": boss.pk,
+        "paid_at": "2026-01-01",
+        "site_name": "Elsewhere",
+        "connection": "7",
+    }
+    client_for(alice).post(admin_url("add"), {**typed, **extra})
+    made = BillingRequest.objects.get()
+    assert (made.status, made.livemode, made.account_id) == (
+        "pending",
+        False,
+        connected_test.account_id,
+    )
+    assert (made.amount_minor, made.created_by, made.paid_at) == (123450, alice, None)
+    assert made.number.startswith("TEST-") and made.token != "known"
+    assert made.site_name == site_a.site_name
+
+
+class TestRule12:
+    def test_rule_12_one_mode_is_shown_and_fixed(
+        self, alice, site_a, connected_test, client_for, site_url
+    ):
+        text = client_for(alice).get(site_url(site_a)).content.decode()
+        assert "Only a test account is connected" in text
+        shown = re.search(r'<input[^>]*name="test_mode_shown"[^>]*>', text)[0]
+        assert "disabled" in shown and "checked" in shown
+        assert '<input type="hidden" name="test_mode" value="true">' in text
+
+    def test_rule_12_a_form_from_before_a_change_is_refused(
+        self, alice, connected_test, connected_live, typed, client_for, admin_url
+    ):
+        client = client_for(alice)
+        live = {**typed, "test_mode": "false"}
+        StripeConnection.objects.filter(livemode=True).update(unlinked_at="2026-11-01T00:00Z")
+        response = client.post(admin_url("add"), live)
+        assert "No live account" in errors_of(response)["test_mode"][0]
+        assert not BillingRequest.objects.exists()
+
+    def test_rule_12_both_modes_can_be_chosen_and_live_comes_first(
+        self, alice, site_a, connected_test, connected_live, typed, client_for, site_url, admin_url
+    ):
+        client = client_for(alice)
+        text = client.get(site_url(site_a)).content.decode()
+        box = re.search(r'<input[^>]*name="test_mode"[^>]*>', text)[0]
+        assert "disabled" not in box and "checked" not in box
+        client.post(admin_url("add"), {**typed, "test_mode": "on"})
+        live = {name: value for name, value in typed.items() if name != "test_mode"}
+        client.post(admin_url("add"), live)
+        assert list(
+            BillingRequest.objects.order_by("pk").values_list("livemode", "account_id")
+        ) == [(False, connected_test.account_id), (True, connected_live.account_id)]
+
+    def test_rule_12_http_is_for_test_mode(
+        self, alice, connected_test, connected_live, typed, client_for, admin_url
+    ):
+        client = client_for(alice)
+        here = {**typed, "success_url": "http://localhost:8000/thanks"}
+        here.pop("test_mode")
+        assert "success_url" in errors_of(client.post(admin_url("add"), here))
+        here["test_mode"] = "on"
+        assert client.post(admin_url("add"), here).status_code == 302
+
+    def test_rule_12_test_rows_carry_a_badge(
+        self, boss, site_a, connected_test, connected_live, make_request, client_for, admin_url
+    ):
+        make_request(site_a, connected_live)
+        client = client_for(boss)
+        badge = "wcb-badge--test"
+        assert badge not in client.get(admin_url("index")).content.decode()
+        test = make_request(site_a, connected_test)
+        assert client.get(admin_url("index")).content.decode().count(badge) == 1
+        assert badge in client.get(admin_url("inspect", test.pk)).content.decode()
+
+
+def test_redirect_hosts(settings, alice, connected_test, typed, client_for, admin_url):
+    changed = {**settings.WAGTAIL_CLIENT_BILLING, "REDIRECT_HOSTS": ["customer.example"]}
+    with override_settings(WAGTAIL_CLIENT_BILLING=changed):
+        client = client_for(alice)
+        data = {**typed, "cancel_url": "https://elsewhere.example/"}
+        assert (
+            "elsewhere.example" in errors_of(client.post(admin_url("add"), data))["cancel_url"][0]
+        )
+        assert client.post(admin_url("add"), typed).status_code == 302
+
+
+def test_amounts_are_typed_and_shown_in_the_editors_language(
+    alice, connected_test, typed, client_for, admin_url
+):
+    from wagtail.users.models import UserProfile
+
+    profile = UserProfile.get_for_user(alice)
+    profile.preferred_language = "fr"
+    profile.save()
+    client = client_for(alice)
+    response = client.post(admin_url("add"), {**typed, "amount": "1 234,50"})
+    assert response.status_code == 302
+    assert BillingRequest.objects.get().amount_minor == 123450
+    assert "234,50" in client.get(admin_url("index")).content.decode()
+    assert "1\u202f234,50" in client.get(admin_url("add")).content.decode()
+    assert "EUR – euro" in client.get(admin_url("add")).content.decode()
+
+
+def test_defaults_of_the_site_are_filled_in(
+    alice, site_a, connected_test, client_for, site_url, admin_url
+):
+    SiteBillingSettings.objects.create(
+        site=site_a,
+        currency="GBP",
+        success_url="https://a.example.com/thanks",
+        cancel_url="https://a.example.com/cancelled",
+    )
+    for url in (site_url(site_a), admin_url("add")):
+        text = client_for(alice).get(url).content.decode()
+        assert 'value="https://a.example.com/thanks"' in text
+        assert '<option value="GBP" selected>' in text
+
+
+def test_rule_8_looking_at_the_form_writes_nothing(
+    alice, site_a, connected_test, client_for, admin_url, django_assert_num_queries
+):
+    client = client_for(alice)
+    client.get(admin_url("add"))
+    client.get(admin_url("add"), {"site": site_a.pk})
+    assert not SiteBillingSettings.objects.exists()
+    assert not LogEntry.objects.exists()
+
+
+def test_the_tab_saves_defaults_and_checks_them(alice, site_a, client_for, site_url):
+    client = client_for(alice)
+    good = {
+        "currency": "CHF",
+        "success_url": "https://a.example.com/thanks",
+        "cancel_url": "http://localhost:8000/cancelled",
+        "billing_address": "https://billing.a.example.com",
+        "language": "en",
+    }
+    assert client.post(site_url(site_a), good).status_code == 302
+    row = SiteBillingSettings.objects.get()
+    assert (row.currency, row.billing_address) == ("CHF", "https://billing.a.example.com")
+    for name, bad in [
+        ("currency", "XXX"),
+        ("language", "tlh"),
+        ("success_url", "http://a.example.com"),
+        ("cancel_url", "https://a@b.example"),
+        ("billing_address", "javascript:alert(1)"),
+        ("billing_address", "https://a.example.com/?page="),
+        ("billing_address", "https://a.example.com/#"),
+        ("success_url", "a\0b"),
+        ("billing_address", "x" * 1_000_000),
+    ]:
+        response = client.post(site_url(site_a), {**good, name: bad})
+        assert response.status_code == 200
+        assert name in errors_of(response)
+    row.refresh_from_db()
+    assert row.success_url == "https://a.example.com/thanks"
+
+
+def test_rule_10_no_page_holds_a_key(
+    boss,
+    site_a,
+    connected_test,
+    connected_live,
+    make_request,
+    client_for,
+    site_url,
+    agency_url,
+    admin_url,
+):
+    made = make_request(site_a, connected_test)
+    client = client_for(boss)
+    urls = [
+        agency_url,
+        site_url(site_a),
+        admin_url("index"),
+        admin_url("add"),
+        admin_url("inspect", made.pk),
+        admin_url("connect"),
+        admin_url("unlink", connected_test.pk),
+    ]
+    for url in urls:
+        text = client.get(url).content.decode()
+        for secret in (TEST_KEY, LIVE_KEY, connected_test.sealed_key, connected_live.sealed_key):
+            assert secret not in text
+            assert secret[-12:] not in text

@@ -1,0 +1,179 @@
+"""Connecting, checking and unlinking a Stripe account."""
+
+from typing import Any
+
+from django.http import HttpResponse, HttpResponseRedirect
+from django.shortcuts import get_object_or_404
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
+from wagtail.admin import messages
+
+from ..errors import BillingError
+from ..gateway import connect
+from ..models import StripeConnection
+from ..sealing import BadEncryptionKey, SecretUnreadable
+from .connect_form import ConnectForm
+from .pages import AgencyPage
+from .urls import agency_settings_url
+
+
+class ConnectView(AgencyPage):
+    """Takes a restricted key, and ends on the tab with the account connected.
+
+    Reaches Stripe: no transaction may be open around it.
+    """
+
+    template_name = "wagtail_client_billing/admin/connect.html"
+    page_title = gettext_lazy("Create Client Billing Account")
+
+    def get(self, request: Any, *args: Any, **kwargs: Any) -> HttpResponse:
+        test_mode = request.GET.get("mode") != "live"
+        return self.show(ConnectForm(initial={"test_mode": test_mode}))
+
+    def post(self, request: Any, *args: Any, **kwargs: Any) -> HttpResponse:
+        form = ConnectForm(request.POST)
+        connection = self.connect(form) if form.is_valid() else None
+        if connection is None:
+            form.ask_for_key_again()
+            messages.error(request, _("The account was not connected. Please correct the errors."))
+            return self.show(form)
+        text = _("Connected to %(account)s.")
+        messages.success(
+            request, text % {"account": connection.account_name or connection.account_id}
+        )
+        return HttpResponseRedirect(agency_settings_url())
+
+    def connect(self, form: ConnectForm) -> StripeConnection | None:
+        """The new connection; None, with the form's errors set, if there is none."""
+        data = form.cleaned_data
+        try:
+            return connect.connect_with_key(
+                key=data["key"],
+                livemode=not data["test_mode"],
+                country=data["country"],
+                privacy_policy_url=data["privacy_policy_url"],
+                terms_url=data["terms_url"],
+                user=self.request.user,
+            )
+        except connect.KeyRefused as refused:
+            form.refuse(refused.field, str(refused))
+        except BillingError as error:
+            form.add_error(None, str(error))
+        except BadEncryptionKey:
+            form.add_error(
+                None, _("The key cannot be stored: an entry of ENCRYPTION_KEYS is malformed.")
+            )
+        return None
+
+    def show(self, form: ConnectForm) -> HttpResponse:
+        return self.render_to_response(
+            self.get_context_data(form=form, **key_pages(), back_url=agency_settings_url())
+        )
+
+
+class ConnectionPage(AgencyPage):
+    """A page about one linked account."""
+
+    def setup(self, request: Any, *args: Any, **kwargs: Any) -> None:
+        super().setup(request, *args, **kwargs)
+        self.object = get_object_or_404(StripeConnection.objects.active(), pk=kwargs["pk"])
+
+    def get_page_subtitle(self) -> str:
+        return self.object.account_name or self.object.account_id
+
+
+class CheckAccountView(ConnectionPage):
+    """Reads the account again. Reaches Stripe: no transaction may be open around it."""
+
+    template_name = "wagtail_client_billing/admin/confirm.html"
+    page_title = gettext_lazy("Check again")
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        return super().get_context_data(
+            sentences=[_("Stripe is asked whether the account and its key are still in order.")],
+            button=_("Check again"),
+            next_url=agency_settings_url(),
+            **kwargs,
+        )
+
+    def post(self, request: Any, *args: Any, **kwargs: Any) -> HttpResponse:
+        try:
+            connect.check(self.object)
+        except SecretUnreadable:
+            messages.error(request, _("The stored key cannot be read. Connect the account again."))
+        except BillingError as error:
+            messages.error(request, str(error))
+        else:
+            messages.success(
+                request,
+                _("%(account)s is in order.")
+                % {"account": self.object.account_name or self.object.account_id},
+            )
+        return HttpResponseRedirect(agency_settings_url())
+
+
+class UnlinkView(ConnectionPage):
+    """Says in numbers what unlinking does; the red button does it.
+
+    Reaches Stripe: no transaction may be open around it.
+    """
+
+    template_name = "wagtail_client_billing/admin/confirm.html"
+    page_title = gettext_lazy("Unlink account")
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        return super().get_context_data(
+            sentences=unlink_sentences(connect.unlink_preview(self.object)),
+            button=_("Unlink account"),
+            serious=True,
+            next_url=agency_settings_url(),
+            **kwargs,
+        )
+
+    def post(self, request: Any, *args: Any, **kwargs: Any) -> HttpResponse:
+        report = connect.unlink(self.object, user=request.user)
+        name = self.object.account_name or self.object.account_id
+        messages.success(request, _("%(account)s is unlinked.") % {"account": name})
+        if report.not_closed:
+            text = _(
+                "Stripe could not be asked to close these: %(numbers)s. Whoever has the payment"
+                " page open may still pay until it ends by itself."
+            )
+            messages.warning(request, text % {"numbers": ", ".join(report.not_closed)})
+        return HttpResponseRedirect(agency_settings_url())
+
+
+def unlink_sentences(report: connect.UnlinkReport) -> list[str]:
+    """What unlinking will do, and what it will not."""
+    found = [_("No new bills can be sent with this account until it is connected again.")]
+    if report.pending:
+        text = ngettext(
+            "%(count)d pending request can no longer be paid.",
+            "%(count)d pending requests can no longer be paid.",
+            report.pending,
+        )
+        found.append(text % {"count": report.pending})
+    if report.closed:
+        text = ngettext(
+            "%(count)d open payment page at Stripe is closed.",
+            "%(count)d open payment pages at Stripe are closed.",
+            report.closed,
+        )
+        found.append(text % {"count": report.closed})
+    if report.processing:
+        text = ngettext(
+            "%(count)d payment is still with the client's bank. We will not hear how it ends.",
+            "%(count)d payments are still with the clients' banks. We will not hear how they end.",
+            report.processing,
+        )
+        found.append(text % {"count": report.processing})
+    found.append(_("Nothing is deleted: requests, payments and their history stay."))
+    return found
+
+
+def key_pages() -> dict[str, str]:
+    """Stripe's pages that make a key with the right permissions, for both modes."""
+    return {
+        "test_key_page": connect.key_page_url(False),
+        "live_key_page": connect.key_page_url(True),
+    }

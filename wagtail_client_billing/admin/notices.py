@@ -1,0 +1,73 @@
+"""Banners on our admin pages: what an editor has to know before anything else."""
+
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.utils.translation import gettext as _
+from wagtail.admin.ui.components import Component
+
+from .. import sealing
+from ..conf import billing_settings
+from ..models import AgencySettings, StripeConnection
+from ..permissions import may
+from .urls import agency_settings_url
+
+
+class Notice(Component):
+    """One banner: info, warning or critical, with a link to where it is mended."""
+
+    template_name = "wagtail_client_billing/admin/includes/notice.html"
+
+    def __init__(self, kind: str, text: str, url: str = "", link: str = "") -> None:
+        self.kind = kind
+        self.text = text
+        self.url = url
+        self.link = link
+
+    def get_context_data(self, parent_context: Any = None) -> dict[str, Any]:
+        return {"notice": self}
+
+
+def notices_for(request: Any, *, on_agency_tab: bool = False) -> list[Notice]:
+    """The banners of a page, for whoever looks at it.
+
+    ``on_agency_tab`` leaves out what the connection cards say themselves.
+    """
+    found = []
+    base = billing_settings.STRIPE_API_BASE
+    if base and urlsplit(base).hostname != "api.stripe.com":
+        text = _("Connected to a stand-in for Stripe at %(address)s: no real money moves.")
+        found.append(Notice("warning", text % {"address": base}))
+    if not on_agency_tab:
+        mends = may(request.user, "change", AgencySettings)
+        found += [notice_of(connection, mends) for connection in broken_connections()]
+    return found
+
+
+def notice_of(connection: StripeConnection, mends: bool) -> Notice:
+    """What a broken connection means for whoever sends bills."""
+    name = {"account": connection.account_name or connection.account_id}
+    if connection.livemode:
+        text = _("The Stripe account %(account)s cannot be used at the moment.") % name
+    else:
+        text = _("The Stripe test account %(account)s cannot be used at the moment.") % name
+    if mends:
+        return Notice("critical", text, agency_settings_url(), _("See why"))
+    return Notice("critical", text + " " + _("Please tell whoever manages the agency settings."))
+
+
+def broken_connections() -> list[StripeConnection]:
+    """Linked connections that cannot be used: refused by Stripe, or with an unreadable key."""
+    active = StripeConnection.objects.active()
+    return [
+        connection for connection in active if connection.broken_at or not key_readable(connection)
+    ]
+
+
+def key_readable(connection: StripeConnection) -> bool:
+    """Whether the stored key can still be opened; the key itself is forgotten at once."""
+    try:
+        sealing.open(connection.sealed_key)
+    except sealing.SecretUnreadable:
+        return False
+    return True

@@ -1,0 +1,242 @@
+"""System checks. Numbers are never used again for something else.
+
+Errors are what cannot work; warnings name what will fail one day, or is unsafe.
+"""
+
+import ipaddress
+import re
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+from django.apps import apps
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Warning, register
+from django.urls import NoReverseMatch, Resolver404, URLResolver, get_resolver, resolve, reverse
+from django.urls.resolvers import LocalePrefixPattern
+
+from .conf import DEFAULTS, SETTING, billing_settings
+from .sealing import BadEncryptionKey, cipher
+
+TAG = "wagtail_client_billing"
+URLS = "client_billing"
+SMTP_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+LOCAL_CACHES = ("locmem.LocMemCache", "dummy.DummyCache")
+
+
+def _error(number: int, message: str, hint: str) -> Error:
+    return Error(message, hint=hint, id=f"{TAG}.E{number:03}")
+
+
+def _warning(number: int, message: str, hint: str) -> Warning:
+    return Warning(message, hint=hint, id=f"{TAG}.W{number:03}")
+
+
+# --- Our own settings -----------------------------------------------------------------------
+
+
+@register(TAG)
+def check_keys(**kwargs: Any) -> list[CheckMessage]:
+    """E001: a key that nobody reads is a typing error, and its default is in force."""
+    return [
+        _error(1, f"{SETTING} has an unknown key {key!r}.", f"Known are: {', '.join(DEFAULTS)}.")
+        for key in billing_settings.given
+        if key not in DEFAULTS
+    ]
+
+
+@register(TAG)
+def check_encryption(**kwargs: Any) -> list[CheckMessage]:
+    """E002: a key that is no key. W001: secrets depend on SECRET_KEY."""
+    try:
+        cipher()
+    except BadEncryptionKey as error:
+        hint = "Make one with: python -c 'from cryptography.fernet import Fernet; "
+        return [_error(2, f"{error}.", hint + "print(Fernet.generate_key().decode())'")]
+    if billing_settings.ENCRYPTION_KEYS or settings.DEBUG:
+        return []
+    return [
+        _warning(
+            1,
+            "Stripe keys are encrypted with a key derived from SECRET_KEY.",
+            "Set ENCRYPTION_KEYS: otherwise a new SECRET_KEY, without the old one in "
+            "SECRET_KEY_FALLBACKS, makes them unreadable.",
+        )
+    ]
+
+
+@register(TAG)
+def check_stripe_api_base(**kwargs: Any) -> list[CheckMessage]:
+    """E005: the SDK appends paths that begin with a slash."""
+    base = billing_settings.STRIPE_API_BASE
+    if base and str(base).endswith("/"):
+        return [_error(5, "STRIPE_API_BASE ends in a slash.", "Leave the slash out.")]
+    return []
+
+
+@register(TAG)
+def check_trusted_proxies(**kwargs: Any) -> list[CheckMessage]:
+    """E006: an address that cannot be read would fail on every payment."""
+    found: list[CheckMessage] = []
+    for each in billing_settings.TRUSTED_PROXIES:
+        try:
+            ipaddress.ip_network(each, strict=False)
+        except ValueError:
+            hint = "Give addresses or networks, such as 10.0.0.0/8."
+            found.append(_error(6, f"TRUSTED_PROXIES: {each!r} is no address.", hint))
+    return found
+
+
+@register(TAG)
+def check_sandbox(**kwargs: Any) -> list[CheckMessage]:
+    """E004: a stand-in that takes every key must not run where money is real."""
+    installed = apps.is_installed("wagtail_client_billing.sandbox")
+    if not installed or settings.DEBUG or billing_settings.SANDBOX:
+        return []
+    return [
+        _error(
+            4,
+            "The sandbox is installed without DEBUG.",
+            f"Take it out of INSTALLED_APPS, or set SANDBOX to True in {SETTING}.",
+        )
+    ]
+
+
+# --- What has to be around us ---------------------------------------------------------------
+
+
+@register(TAG)
+def check_apps(**kwargs: Any) -> list[CheckMessage]:
+    """E003: our settings pages need Wagtail's app. W006, W007, W008: the worker."""
+    found: list[CheckMessage] = []
+    if not apps.is_installed("wagtail.contrib.settings"):
+        hint = 'Add "wagtail.contrib.settings" to INSTALLED_APPS.'
+        found.append(_error(3, "wagtail.contrib.settings is not installed.", hint))
+    cron = "Or run client_billing_sweep every minute, and silence this check."
+    if not apps.is_installed("django_q"):
+        hint = f'Add "django_q" to INSTALLED_APPS. {cron}'
+        return [*found, _warning(6, "django_q is not installed: no worker sends mail.", hint)]
+    cluster = getattr(settings, "Q_CLUSTER", None)
+    if not cluster:
+        hint = f"Without it Django-Q looks for Redis on this machine. {cron}"
+        return [*found, _warning(7, "Q_CLUSTER is not set.", hint)]
+    timeout, retry = cluster.get("timeout"), cluster.get("retry", 60)
+    if not timeout or timeout >= retry:
+        hint = "We recommend a timeout of 60 and a retry of 120 seconds."
+        message = "Q_CLUSTER: retry is not longer than timeout, so that tasks run twice."
+        found.append(_warning(8, message, hint))
+    return found
+
+
+@register(TAG)
+def check_database(**kwargs: Any) -> list[CheckMessage]:
+    """W009: SQLite as Django sets it up fails as soon as two write at once."""
+    database = settings.DATABASES.get("default", {})
+    if not str(database.get("ENGINE", "")).endswith("sqlite3"):
+        return []
+    options = database.get("OPTIONS", {})
+    wal = re.search(r"journal_mode\s*=\s*wal", str(options.get("init_command", "")), re.IGNORECASE)
+    missing = []
+    if str(options.get("transaction_mode", "")).upper() != "IMMEDIATE":
+        missing.append('"transaction_mode": "IMMEDIATE"')
+    if not wal:
+        missing.append('"init_command": "PRAGMA journal_mode=WAL;"')
+    if float(options.get("timeout", 5)) < 20:
+        missing.append('"timeout": 20')
+    if not missing:
+        return []
+    hint = f"Add to OPTIONS of the database: {', '.join(missing)}."
+    return [_warning(9, "SQLite will answer 'database is locked' under load.", hint)]
+
+
+@register(TAG)
+def check_mail(**kwargs: Any) -> list[CheckMessage]:
+    """W010: Django's mailer waits for ever unless it is told otherwise."""
+    with warnings.catch_warnings():
+        # Django 6.1 warns of the old settings by itself.
+        warnings.simplefilter("ignore")
+        mailers = getattr(settings, "MAILERS", None)
+        if mailers is not None:
+            mailer = mailers.get("default", {})
+            backend = mailer.get("BACKEND", SMTP_BACKEND)
+            timeout = mailer.get("OPTIONS", {}).get("timeout")
+            hint = 'Set "timeout": 10 in OPTIONS of the default mailer.'
+        else:
+            backend, timeout = settings.EMAIL_BACKEND, settings.EMAIL_TIMEOUT
+            hint = "Set EMAIL_TIMEOUT = 10."
+    if backend != SMTP_BACKEND or timeout:
+        return []
+    return [_warning(10, "The mailer has no timeout: a silent mail server holds it up.", hint)]
+
+
+# --- URLs -----------------------------------------------------------------------------------
+
+
+@register(TAG)
+def check_urls(**kwargs: Any) -> list[CheckMessage]:
+    """W002 to W005: the payment pages are there once, at an address that stays the same."""
+    if not getattr(settings, "ROOT_URLCONF", None):
+        return []
+    include = 'path("billing/", include("wagtail_client_billing.urls"))'
+    places = list(_places(get_resolver()))
+    if not places:
+        return [
+            _warning(
+                2,
+                "The URLs of the payment pages are not included.",
+                f"Add to the URLconf, before wagtail_urls: {include}",
+            )
+        ]
+    found: list[CheckMessage] = []
+    if len(places) > 1:
+        message = "The URLs of the payment pages are included more than once."
+        found.append(_warning(3, message, "Include them once, so that links have one address."))
+    if any(isinstance(pattern, LocalePrefixPattern) for place in places for pattern in place):
+        message = "The URLs of the payment pages are inside of i18n_patterns."
+        hint = "Move them out: Stripe does not follow the redirect to a language."
+        found.append(_warning(4, message, hint))
+    elif not _is_reached():
+        message = "Other URLs take the addresses of the payment pages."
+        hint = f"Put this before wagtail_urls: {include}"
+        found.append(_warning(5, message, hint))
+    return found
+
+
+def _places(resolver: URLResolver, above: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """For every time that our URLs are included, the patterns on the way to them."""
+    for each in resolver.url_patterns:
+        if isinstance(each, URLResolver):
+            way = (*above, each.pattern)
+            if each.app_name == URLS:
+                yield way
+            else:
+                yield from _places(each, way)
+
+
+def _is_reached() -> bool:
+    try:
+        return resolve(reverse(f"{URLS}:pay", args=["x" * 43])).app_name == URLS
+    except (NoReverseMatch, Resolver404):
+        return False
+
+
+# --- Only with --deploy ---------------------------------------------------------------------
+
+
+@register(TAG, deploy=True)
+def check_cache(**kwargs: Any) -> list[CheckMessage]:
+    """W011: limits and wake-ups are counted in a cache that all processes share."""
+    backend = str(settings.CACHES.get("default", {}).get("BACKEND", ""))
+    if not backend.endswith(LOCAL_CACHES):
+        return []
+    hint = "Use Redis, Memcached or the database cache, so that rate limits hold."
+    return [_warning(11, "The default cache is not shared between processes.", hint)]
+
+
+@register(TAG, deploy=True)
+def check_https(**kwargs: Any) -> list[CheckMessage]:
+    """W012: Stripe delivers live events to https only."""
+    if billing_settings.webhook_base_url.startswith("https://"):
+        return []
+    hint = "Set WAGTAILADMIN_BASE_URL, or WEBHOOK_BASE_URL, to an https address."
+    return [_warning(12, "Stripe cannot reach this installation by https.", hint)]

@@ -1,0 +1,81 @@
+"""What can go wrong, each with a sentence that may be shown to the person who caused it."""
+
+from django.core.exceptions import SuspiciousOperation
+from django.utils.translation import gettext_lazy as _
+
+
+class BillingError(Exception):
+    """Base of our errors; ``str(error)`` is a translated sentence fit for people to read."""
+
+    sentence = _("Something went wrong. Nothing was changed; please try again.")
+
+    def __init__(self, sentence: object = None) -> None:
+        super().__init__(sentence or self.sentence)
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class NotConnected(BillingError):
+    """No usable Stripe connection for the account and mode that were asked for."""
+
+    sentence = _("No Stripe account is connected for this mode.")
+
+
+class NotAllowed(BillingError):
+    """The state of the request does not allow the action."""
+
+    sentence = _("This billing request cannot be changed in that way any more.")
+
+
+class BeingChanged(NotAllowed):
+    """A hold is on the request."""
+
+    sentence = _("This billing request is being changed. Please try again in a minute.")
+
+
+class StripeUnavailable(BillingError):
+    """Stripe could not be reached, or answered that it is out of order; asking again may help."""
+
+    sentence = _("Stripe cannot be reached at the moment. Nothing was changed; try again soon.")
+
+
+class StripeRefused(BillingError):
+    """Stripe understood and said no.
+
+    ``code`` is Stripe's error code or an empty string; ``missing_right`` the name of the
+    restricted key's permission that would have allowed the call, as Stripe words it.
+    """
+
+    sentence = _("Stripe refused the request.")
+
+    def __init__(
+        self,
+        sentence: object = None,
+        *,
+        code: str = "",
+        status: int = 0,
+        param: str = "",
+        missing_right: str = "",
+    ) -> None:
+        super().__init__(sentence)
+        self.code = code
+        self.status = status
+        self.param = param
+        self.missing_right = missing_right
+
+
+class AccountLost(StripeRefused):
+    """The key was revoked or the account is gone: Stripe can never be asked again with it."""
+
+    sentence = _("Stripe no longer accepts the key of this account. Connect the account again.")
+
+
+class NoSuchObject(StripeRefused):
+    """Stripe has no object of that id for this account and mode."""
+
+    sentence = _("Stripe does not know this object.")
+
+
+class BadSignature(SuspiciousOperation):
+    """A webhook delivery that none of the endpoint's secrets signed; Django answers 400."""

@@ -1,0 +1,164 @@
+"""One Stripe client per credential, its errors in our words, its answers as plain data."""
+
+import logging
+import re
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+from django.views.decorators.debug import sensitive_variables
+
+from .. import __version__, sealing
+from ..conf import billing_settings
+from ..errors import (
+    AccountLost,
+    NoSuchObject,
+    NotConnected,
+    StripeRefused,
+    StripeUnavailable,
+)
+from ..models import StripeConnection
+from ..transactions import outside_transaction
+
+logger = logging.getLogger(__name__)
+
+# Seconds to connect and to read. Where a person waits the SDK repeats twice; in tasks it does
+# not, since the rows repeat themselves and a task has to end in time.
+TIMEOUT = (5, 20)
+RETRIES_WAITING = 2
+MISSING_RIGHT = re.compile(r"Having the '(rak_[a-z_]+)' permission")
+
+
+class Api:
+    """Stripe as seen with one credential.
+
+    ``waiting`` says that a person waits for the answer.
+    """
+
+    @sensitive_variables("key")
+    def __init__(
+        self, key: str, *, waiting: bool = False, connection: StripeConnection | None = None
+    ) -> None:
+        self.connection = connection
+        self._client = _client(key, RETRIES_WAITING if waiting else 0)
+
+    def call(self, ask: Callable[[Any], Any]) -> dict[str, Any]:
+        """Runs ``ask(client)`` and returns Stripe's object as plain data.
+
+        Raises ``StripeUnavailable`` when asking again may help, ``AccountLost`` when the key is
+        worth nothing any more (the connection is then marked as broken), ``NoSuchObject`` for a
+        404 and ``StripeRefused`` for every other no.
+        """
+        import stripe
+
+        outside_transaction()
+        try:
+            return ask(self._client).to_dict(for_json=True)
+        except stripe.StripeError as error:
+            translated = _translate(error)
+            logger.info(
+                "Stripe said %s (%s, request %s)",
+                type(error).__name__,
+                _code(error) or error.http_status,
+                error.request_id,
+            )
+            if isinstance(translated, AccountLost) and self.connection is not None:
+                mark_broken(self.connection, str(translated))
+            # The SDK's frames hold the key, and an error report shows the frames of a cause.
+            raise translated from None
+
+
+@sensitive_variables("key")
+def api_for(connection: StripeConnection | None, *, waiting: bool = False) -> Api:
+    """The API with a connection's own key.
+
+    Raises ``NotConnected`` when the connection holds no key, and ``sealing.SecretUnreadable``
+    when its key cannot be opened.
+    """
+    if connection is None or not connection.sealed_key:
+        raise NotConnected()
+    key = sealing.open(connection.sealed_key)
+    return Api(key, waiting=waiting, connection=connection)
+
+
+def mark_broken(connection: StripeConnection, why: str) -> None:
+    """Notes once that an account cannot be asked any more; sending stops, history stays.
+
+    Says nothing of a key that took the place of the one that was refused.
+    """
+    StripeConnection.objects.filter(
+        pk=connection.pk, broken_at=None, sealed_key=connection.sealed_key
+    ).update(broken_at=timezone.now(), broken_why=why[:255])
+
+
+def stand_in() -> str:
+    """The host that stands in for Stripe, or an empty string when it is Stripe."""
+    base = billing_settings.STRIPE_API_BASE
+    return urlsplit(base).netloc if base else ""
+
+
+@sensitive_variables("key")
+def _client(key: str, retries: int) -> Any:
+    import stripe
+
+    logging.getLogger("stripe").addFilter(_tells_no_secret)
+    # Telemetry writes into the home directory, which a container may not have.
+    stripe.enable_telemetry = False
+    if stripe.app_info is None:
+        stripe.set_app_info("wagtail-client-billing", version=__version__)
+    options: dict[str, Any] = {}
+    if billing_settings.STRIPE_API_BASE:
+        base = str(billing_settings.STRIPE_API_BASE).rstrip("/")
+        options["base_addresses"] = dict.fromkeys(("api", "connect", "files", "meter_events"), base)
+    return stripe.StripeClient(
+        key,
+        max_network_retries=retries,
+        http_client=stripe.RequestsClient(timeout=TIMEOUT),
+        **options,
+    )
+
+
+def _tells_no_secret(record: logging.LogRecord) -> bool:
+    # At level DEBUG the SDK logs whole answers, and one of them holds a signing secret.
+    return "whsec_" not in record.getMessage()
+
+
+def _code(error: Any) -> str:
+    # For several classes the SDK leaves error.code empty and fills error.error.code.
+    return (getattr(error.error, "code", None) if error.error else error.code) or ""
+
+
+def _translate(error: Any) -> Exception:
+    import stripe
+
+    code = _code(error)
+    said: str = error.user_message or ""
+    if isinstance(error, stripe.APIConnectionError | stripe.RateLimitError):
+        return StripeUnavailable()
+    if isinstance(error, stripe.AuthenticationError) or code in (
+        "account_invalid",
+        "api_key_expired",
+        "platform_api_key_expired",
+    ):
+        return AccountLost(code=code or "unauthorized", status=error.http_status or 0)
+    status = error.http_status or 0
+    if status >= 500 and (error.headers or {}).get("idempotent-replayed") == "true":
+        # The key remembers the breakdown: asking again with it can never end otherwise.
+        return StripeRefused(code="remembered_breakdown", status=status)
+    if not 400 <= status < 500 or status == 409:
+        return StripeUnavailable()
+    if isinstance(error, stripe.PermissionError):
+        found = MISSING_RIGHT.search(said)
+        right = found.group(1) if found else ""
+        sentence = _("The key lacks a permission at Stripe: %(right)s.") % {
+            "right": right.removeprefix("rak_") or said[:150]
+        }
+        return StripeRefused(sentence, code=code, status=status, missing_right=right)
+    if status == 404:
+        return NoSuchObject(code=code, status=status)
+    refusal = _("Stripe refused: %(message)s") % {"message": said[:200]} if said else None
+    return StripeRefused(
+        refusal, code=code, status=status, param=getattr(error, "param", None) or ""
+    )

@@ -1,0 +1,131 @@
+"""Stripe's share of the sweep: holds to finish, sessions to ask about, endpoints to make."""
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+from functools import partial
+
+from django.db.models import Exists, F, Max, OuterRef, Q
+from django.db.models.functions import Coalesce
+from django.utils import timezone
+
+from ..models import BillingRequest, CheckoutAttempt, LogEntry, StripeConnection, WebhookEndpoint
+from ..rounds import Round
+from ..transactions import outside_transaction
+from .changes import Outcome, finish_hold
+from .endpoints import ensure_endpoint
+from .reconcile import reconcile
+from .unlink import finish_unlink
+
+logger = logging.getLogger(__name__)
+
+State = CheckoutAttempt.State
+
+# Younger ones are in somebody's hands right now.
+HOLD_IS_LEFT = timedelta(minutes=2)
+CREATING_IS_LEFT = timedelta(minutes=2)
+UNLINK_IS_LEFT = timedelta(minutes=5)
+# People pay within minutes of pressing Pay: ask often at first, then every ten minutes.
+YOUNG = timedelta(minutes=15)
+ASK_YOUNG_EVERY = timedelta(seconds=45)
+ASK_EVERY = timedelta(minutes=10)
+ASK_PROCESSING_EVERY = timedelta(hours=1)
+# What was given up without Stripe's word is asked again once its account is back.
+ASK_UNCONFIRMED_EVERY = timedelta(hours=1)
+UNCONFIRMED_FOR = timedelta(days=30)
+
+
+def sweep_stripe(deadline: float, stripe_round: Round | None = None) -> int:
+    """Does what is due until ``deadline`` (monotonic clock); returns how many steps were made.
+
+    Each step says whether Stripe answered; three in a row that say no end Stripe's share of this
+    round.
+    """
+    outside_transaction()
+    stripe_round = stripe_round or Round()
+    done = 0
+    for step in _steps(timezone.now()):
+        if time.monotonic() > deadline or stripe_round.over:
+            break
+        stripe_round.note(_answered(step))
+        done += 1
+    return done
+
+
+def _answered(step: Callable[[], bool]) -> bool:
+    try:
+        return step()
+    except Exception:
+        # One row that cannot be worked on keeps nobody else waiting.
+        logger.exception("A step of the sweep failed")
+        return True
+
+
+def _steps(now: datetime) -> Iterator[Callable[[], bool]]:
+    for endpoint in WebhookEndpoint.objects.filter(
+        state=WebhookEndpoint.State.CREATING, created_at__lt=now - CREATING_IS_LEFT
+    ).select_related("connection"):
+        if endpoint.connection and endpoint.connection.usable:
+            yield partial(_make_endpoint, endpoint.connection)
+    for connection in StripeConnection.objects.filter(unlinked_at__lt=now - UNLINK_IS_LEFT).exclude(
+        sealed_key=""
+    ):
+        yield partial(_finish_unlink, connection)
+    # Holds and sessions in one line: three that fail for ever would starve all others.
+    line = [(asked, pk, _finish_hold) for pk, asked in _left_holds(now)]
+    line += [(asked, pk, _ask) for pk, asked in _attempts_to_ask(now)]
+    for _asked, pk, step in sorted(line, key=lambda place: place[:2]):
+        yield partial(step, pk)
+
+
+def _finish_hold(pk: int) -> bool:
+    return finish_hold(pk) != Outcome.WAITING
+
+
+def _ask(pk: int) -> bool:
+    return not reconcile(pk, cause=LogEntry.Cause.SWEEP).unreachable
+
+
+def _make_endpoint(connection: StripeConnection) -> bool:
+    return ensure_endpoint(connection).state != WebhookEndpoint.State.CREATING
+
+
+def _finish_unlink(connection: StripeConnection) -> bool:
+    finish_unlink(connection)
+    return True
+
+
+def _left_holds(now: datetime) -> list[tuple[int, datetime]]:
+    """Keys of requests whose hold was left, and when Stripe was last asked for each."""
+    left = BillingRequest.objects.exclude(hold="").filter(hold_since__lt=now - HOLD_IS_LEFT)
+    asked = Coalesce(Max("attempts__asked_at"), F("hold_since"))
+    return list(left.annotate(asked=asked).order_by("asked").values_list("pk", "asked")[:50])
+
+
+def _attempts_to_ask(now: datetime) -> list[tuple[int, datetime]]:
+    """Keys of requests whose attempts are due, and when Stripe was last asked for each."""
+    attempts = CheckoutAttempt.objects.annotate(asked=Coalesce(F("asked_at"), F("created_at")))
+    creating = Q(state=State.CREATING, created_at__lt=now - CREATING_IS_LEFT)
+    past_end = Q(state=State.OPEN, expires_at__lt=now, asked__lt=now - ASK_YOUNG_EVERY)
+    young = Q(state=State.OPEN, created_at__gt=now - YOUNG, asked__lt=now - ASK_YOUNG_EVERY)
+    older = Q(state=State.OPEN, asked__lt=now - ASK_EVERY)
+    processing = Q(state=State.PROCESSING, asked__lt=now - ASK_PROCESSING_EVERY)
+    # A request that ended while its session could still be paid has to be closed at Stripe.
+    orphaned = Q(state__in=[State.CREATING, State.OPEN]) & ~Q(
+        request__status=BillingRequest.Status.PENDING
+    )
+    connected = StripeConnection.objects.usable().filter(
+        account_id=OuterRef("account_id"), livemode=OuterRef("livemode")
+    )
+    unconfirmed = Q(
+        Exists(connected),
+        not_confirmed=True,
+        expires_at__gt=now - UNCONFIRMED_FOR,
+        asked__lt=now - ASK_UNCONFIRMED_EVERY,
+    )
+    due = attempts.filter(creating | past_end | young | older | processing | orphaned | unconfirmed)
+    found: dict[int, datetime] = {}
+    for pk, asked in due.order_by("asked").values_list("request_id", "asked")[:200]:
+        found.setdefault(pk, asked)
+    return list(found.items())

@@ -1,0 +1,236 @@
+"""Stripe's events: verified and stored at once, looked into by the worker."""
+
+import json
+import logging
+import time
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from django.db import IntegrityError, transaction
+from django.db.models import Q
+from django.utils import timezone
+from django.views.decorators.debug import sensitive_variables
+from wagtail import hooks
+
+from .. import sealing
+from ..errors import BadSignature, StripeUnavailable
+from ..models import (
+    BillingRequest,
+    CheckoutAttempt,
+    LogEntry,
+    Payment,
+    StripeEvent,
+    WebhookEndpoint,
+)
+from ..rounds import Round
+from ..transactions import outside_transaction
+from ..waking import wake
+from .reconcile import reconcile
+
+logger = logging.getLogger(__name__)
+
+State = StripeEvent.State
+
+SIGNATURE_TOLERANCE_SECONDS = 300
+CLAIM_LASTS = timedelta(minutes=2)
+RETRY_MINUTES = (1, 2, 5, 10, 30, 60)
+KEEP_NOT_OURS = timedelta(days=7)
+KEEP_PROCESSED = timedelta(days=90)
+# Stripe tries for three days and shows an event for thirty; after that nobody can ask about it.
+KEEP_UNANSWERED = timedelta(days=30)
+
+
+def receive(endpoint: WebhookEndpoint, body: bytes, signature: str) -> StripeEvent:
+    """Verifies and stores a delivery; the same event again finds its first row.
+
+    Raises ``BadSignature`` for whatever is not Stripe's word for this endpoint.
+    """
+    _verify(endpoint, body, signature)
+    hints = _hints(body)
+    event_id = hints.pop("event_id")
+    try:
+        with transaction.atomic():
+            # Insert first: a look before it would let two deliveries at once both pass.
+            event = StripeEvent.objects.create(endpoint=endpoint, event_id=event_id, **hints)
+    except IntegrityError:
+        event = StripeEvent.objects.get(endpoint=endpoint, event_id=event_id)
+    WebhookEndpoint.objects.filter(pk=endpoint.pk).update(last_event_at=timezone.now())
+    if event.state == State.RECEIVED:
+        wake("drain_events")
+    return event
+
+
+@sensitive_variables("secret")
+def _verify(endpoint: WebhookEndpoint, body: bytes, signature: str) -> None:
+    import stripe
+
+    for sealed in endpoint.sealed_secrets:
+        try:
+            secret = sealing.open(sealed)
+            # The SDK checks no age unless it is told to.
+            stripe.WebhookSignature.verify_header(
+                body.decode(), signature, secret, SIGNATURE_TOLERANCE_SECONDS
+            )
+        except sealing.SecretUnreadable:
+            logger.error("A secret of webhook endpoint %s cannot be opened", endpoint.uuid)
+        except (stripe.SignatureVerificationError, ValueError, TypeError):
+            continue
+        else:
+            return
+    logger.warning("A delivery to webhook endpoint %s has a bad signature", endpoint.uuid)
+    raise BadSignature("No secret of this endpoint signed the delivery.")
+
+
+def _hints(body: bytes) -> dict[str, Any]:
+    try:
+        told = json.loads(body)
+        found = told["data"]["object"]
+        metadata = found.get("metadata") or {}
+        return {
+            "event_id": _text(told["id"]),
+            "type": _text(told["type"], 100),
+            "account": _text(told.get("account"), 64),
+            "livemode": bool(told["livemode"]),
+            "object_id": _text(found.get("id")),
+            "payment_intent_id": _text(found.get("payment_intent")),
+            "subscription_id": _text(found.get("subscription")),
+            "invoice_id": _text(found.get("invoice")),
+            "request_hint": _text(metadata.get("wcb_request")),
+        }
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise BadSignature("The delivery is not an event.") from error
+
+
+def _text(value: Any, length: int = 255) -> str:
+    if isinstance(value, dict):
+        value = value.get("id")
+    # PostgreSQL stores no NUL.
+    return str(value).replace("\0", "")[:length] if value is not None else ""
+
+
+def drain(deadline: float, stripe_round: Round | None = None) -> int:
+    """Processes what is due until ``deadline`` (monotonic clock); returns how many events.
+
+    Three failures to reach Stripe in a row end Stripe's share of the round.
+    """
+    outside_transaction()
+    stripe_round = stripe_round or Round()
+    handled = 0
+    while time.monotonic() < deadline and not stripe_round.over:
+        event = _claim()
+        if event is None:
+            break
+        stripe_round.note(process(event))
+        handled += 1
+    return handled
+
+
+def _claim() -> StripeEvent | None:
+    now = timezone.now()
+    free = Q(claimed_at=None) | Q(claimed_at__lt=now - CLAIM_LASTS)
+    due = StripeEvent.objects.filter(free, state=State.RECEIVED, next_try_at__lte=now)
+    for event in due.select_related("endpoint__connection").order_by("pk")[:20]:
+        mine = StripeEvent.objects.filter(
+            pk=event.pk, state=State.RECEIVED, claimed_at=event.claimed_at
+        ).update(claimed_at=now, attempts=event.attempts + 1)
+        if mine:
+            event.attempts += 1
+            return event
+    return None
+
+
+def process(event: StripeEvent) -> bool:
+    """Looks into one event. False when Stripe could not be reached and it stays due."""
+    outside_transaction()
+    try:
+        state, error = _look_into(event)
+    except StripeUnavailable as unavailable:
+        _try_again(event, str(unavailable))
+        return False
+    except Exception as unexpected:
+        logger.exception("Event %s could not be processed", event.event_id)
+        _try_again(event, f"{type(unexpected).__name__}: {unexpected}")
+        return True
+    event.state, event.processed_at = state, timezone.now()
+    event.claimed_at, event.last_error = None, error[:255]
+    # Told before it is saved: after a crash in between they hear it again rather than never.
+    for tell in hooks.get_hooks("client_billing_stripe_event"):
+        try:
+            tell(event)
+        except Exception:
+            logger.exception("A client_billing_stripe_event hook failed for %s", event.event_id)
+    event.save(update_fields=["state", "processed_at", "claimed_at", "last_error"])
+    return True
+
+
+def _look_into(event: StripeEvent) -> tuple[str, str]:
+    endpoint = event.endpoint
+    connection = endpoint.connection
+    if event.livemode != endpoint.livemode:
+        return State.REFUSED, "The event is of the other mode."
+    if connection is None:
+        return State.NOT_OURS, ""
+    if event.account and event.account != connection.account_id:
+        return State.REFUSED, "The event is of another account."
+    if connection.unlinked_at:
+        return State.UNCHECKED, ""
+    found = _requests(event, connection.account_id)
+    if not found:
+        return State.NOT_OURS, ""
+    for pk in found:
+        result = reconcile(
+            pk,
+            cause=LogEntry.Cause.WEBHOOK,
+            session_id=event.object_id,
+            evidence={"event": event.event_id, "type": event.type},
+        )
+        if result.unreachable or result.lost:
+            raise StripeUnavailable()
+    return State.PROCESSED, ""
+
+
+def _requests(event: StripeEvent, account_id: str) -> list[int]:
+    """The requests of this account and mode that the event's hints touch."""
+    intents = [value for value in (event.payment_intent_id, event.object_id) if value]
+    ours = Q(account_id=account_id, livemode=event.livemode)
+    attempts = CheckoutAttempt.objects.filter(ours).filter(
+        Q(session_id=event.object_id) | Q(payment_intent_id__in=intents)
+    )
+    payments = Payment.objects.filter(ours, source__in=intents)
+    found = set(attempts.values_list("request_id", flat=True))
+    found |= set(payments.values_list("request_id", flat=True))
+    if uuid := _uuid(event.request_hint):
+        hinted = BillingRequest.objects.filter(ours, uuid=uuid)
+        found |= set(hinted.values_list("pk", flat=True))
+    return sorted(found)
+
+
+def _uuid(text: str) -> UUID | None:
+    try:
+        return UUID(text)
+    except ValueError:
+        return None
+
+
+def _try_again(event: StripeEvent, error: str) -> None:
+    minutes = RETRY_MINUTES[min(event.attempts, len(RETRY_MINUTES)) - 1]
+    StripeEvent.objects.filter(pk=event.pk).update(
+        claimed_at=None,
+        last_error=error[:255],
+        next_try_at=timezone.now() + timedelta(minutes=minutes),
+    )
+
+
+def prune() -> int:
+    """Forgets events that no longer serve; returns how many."""
+    now = timezone.now()
+    gone, _ = StripeEvent.objects.filter(
+        Q(state__in=[State.NOT_OURS, State.REFUSED], received_at__lt=now - KEEP_NOT_OURS)
+        | Q(
+            state__in=[State.PROCESSED, State.UNCHECKED],
+            received_at__lt=now - KEEP_PROCESSED,
+        )
+        | Q(state=State.RECEIVED, received_at__lt=now - KEEP_UNANSWERED)
+    ).delete()
+    return gone

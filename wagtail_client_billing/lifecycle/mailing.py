@@ -1,0 +1,136 @@
+"""Mails are queued with the change that they tell of, and their results are written here."""
+
+from datetime import datetime, timedelta
+from email.utils import make_msgid
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+
+from ..conf import billing_settings
+from ..errors import NotAllowed
+from ..models import AgencySettings, BillingRequest, EmailDelivery
+from ..waking import wake_on_commit
+from .record import Action, Cause, lock, note, write
+
+FIRST_DELIVERY_GRACE = timedelta(minutes=15)
+
+
+def queue(
+    request: BillingRequest,
+    kind: str,
+    *,
+    to: str,
+    language: str = "",
+    facts: dict[str, Any] | None = None,
+) -> EmailDelivery:
+    """Queues one e-mail in the current transaction and wakes the outbox on commit."""
+    delivery = EmailDelivery.objects.create(
+        request=request,
+        kind=kind,
+        to=to,
+        language=language or settings.LANGUAGE_CODE,
+        facts=facts or {},
+        # A fixed domain: the host's own name is nobody's business and slow to look up.
+        message_id=make_msgid(domain="client-billing.invalid"),
+    )
+    wake_on_commit("drain_outbox")
+    return delivery
+
+
+def tell_agency(request: BillingRequest, kind: str, **facts: Any) -> EmailDelivery | None:
+    """Queues a notice to the agency, if it has given an address."""
+    agency = AgencySettings.current()
+    if agency is None or not agency.notify:
+        return None
+    return queue(request, kind, to=agency.notify, facts=facts)
+
+
+def resend(request: BillingRequest, *, user: Any) -> EmailDelivery:
+    """Queues the e-mail with the link once more. Raises ``NotAllowed`` unless pending."""
+    with transaction.atomic():
+        request = lock(request.pk)
+        if request.status != request.Status.PENDING or request.is_over:
+            raise NotAllowed()
+        note(request, Action.RESENT, cause=Cause.EDITOR, user=user)
+        return queue(
+            request,
+            EmailDelivery.Kind.PAYMENT_LINK,
+            to=request.email,
+            language=request.language,
+        )
+
+
+def move_once_for_first_delivery(request_pk: int) -> datetime | None:
+    """Gives the client the whole lifetime when the first mail leaves late; returns the deadline.
+
+    Called before the text is composed, so that the mail names the right time. Until the first
+    acceptance every later try moves the deadline again: nobody has been told an earlier one.
+    """
+    now = timezone.now()
+    with transaction.atomic():
+        request = lock(request_pk)
+        waiting = request.status == request.Status.PENDING and request.sent_at is None
+        if waiting and not request.hold and now - request.created_at > FIRST_DELIVERY_GRACE:
+            expires_at = now + billing_settings.link_lifetime
+            first_time = not request.log_entries.filter(action=Action.DEADLINE_MOVED).exists()
+            write(request, expires_at=expires_at)
+            if first_time:
+                note(
+                    request,
+                    Action.DEADLINE_MOVED,
+                    cause=Cause.WORKER,
+                    evidence={"expires_at": expires_at.isoformat()},
+                )
+        return request.expires_at
+
+
+def delivery_accepted(delivery: EmailDelivery) -> None:
+    """A mail server took the message: the only thing that makes a delivery *sent*."""
+    now = timezone.now()
+    with transaction.atomic():
+        request = lock(delivery.request_id)
+        changed = EmailDelivery.objects.filter(
+            pk=delivery.pk, state=EmailDelivery.State.SENDING
+        ).update(state=EmailDelivery.State.SENT, sent_at=now, problem="", error="")
+        if not changed:
+            return
+        if delivery.kind == EmailDelivery.Kind.PAYMENT_LINK:
+            if request.sent_at is None:
+                write(request, sent_at=now)
+            note(
+                request,
+                Action.SENT,
+                cause=Cause.WORKER,
+                evidence={"to": delivery.to, "message_id": delivery.message_id},
+            )
+
+
+def delivery_failed(
+    delivery: EmailDelivery,
+    problem: str,
+    error: str = "",
+    *,
+    next_try_at: datetime | None = None,
+) -> None:
+    """A try failed. Without ``next_try_at`` the delivery has failed for good."""
+    with transaction.atomic():
+        request = lock(delivery.request_id)
+        values: dict[str, Any] = {
+            "problem": problem,
+            "error": error[:255],
+            "state": EmailDelivery.State.QUEUED if next_try_at else EmailDelivery.State.FAILED,
+        }
+        if next_try_at:
+            values["next_try_at"] = next_try_at
+        changed = EmailDelivery.objects.filter(
+            pk=delivery.pk, state=EmailDelivery.State.SENDING
+        ).update(**values)
+        if changed and not next_try_at:
+            note(
+                request,
+                Action.MAIL_FAILED,
+                cause=Cause.WORKER,
+                evidence={"to": delivery.to, "kind": delivery.kind, "problem": problem},
+            )

@@ -1,0 +1,137 @@
+"""A connected Stripe account, and the addresses at which Stripe tells us of events."""
+
+import uuid
+from typing import Self
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+
+class StripeConnectionQuerySet(models.QuerySet["StripeConnection"]):
+    def active(self) -> Self:
+        """Linked connections; a broken one is still linked."""
+        return self.filter(unlinked_at=None).exclude(account_id="")
+
+    def usable(self) -> Self:
+        """Connections that new bills can be sent with."""
+        return self.active().filter(broken_at=None)
+
+    def of_account(self, account_id: str, livemode: bool) -> "StripeConnection | None":
+        """The connection through which an account is asked, linked or not."""
+        return self.filter(account_id=account_id, livemode=livemode).first()
+
+
+class StripeConnection(models.Model):
+    """One connected Stripe account in one mode. Rows are never deleted.
+
+    Linking an account again takes up its old row, so that an account and a mode always name
+    one connection.
+    """
+
+    class Flow(models.TextChoices):
+        RESTRICTED_KEY = "restricted_key", _("Restricted key")
+        CONNECT = "connect", _("Stripe Connect")
+        OAUTH = "oauth", _("OAuth")
+
+    uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    livemode = models.BooleanField(_("live mode"))
+    flow = models.CharField(_("flow"), max_length=20, choices=Flow.choices)
+    account_id = models.CharField(_("account"), max_length=64, blank=True)
+    account_name = models.CharField(_("account name"), max_length=255, blank=True)
+    country = models.CharField(_("country"), max_length=2, blank=True)
+    default_currency = models.CharField(_("default currency"), max_length=3, blank=True)
+    charges_enabled = models.BooleanField(_("charges enabled"), default=False)
+    sealed_key = models.TextField(blank=True, editable=False)
+    key_last4 = models.CharField(max_length=4, blank=True, editable=False)
+    idempotency_key = models.CharField(max_length=255, blank=True, editable=False)
+    privacy_policy_url = models.URLField(_("privacy policy URL"), max_length=500)
+    terms_url = models.URLField(_("terms of service URL"), max_length=500)
+    connected_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="+",
+        verbose_name=_("connected by"),
+    )
+    connected_by_name = models.CharField(max_length=150, blank=True)
+    connected_at = models.DateTimeField(_("connected"), default=timezone.now)
+    checked_at = models.DateTimeField(_("checked"), null=True, blank=True)
+    broken_at = models.DateTimeField(_("broken since"), null=True, blank=True)
+    broken_why = models.CharField(_("why it is broken"), max_length=255, blank=True)
+    unlinked_at = models.DateTimeField(_("unlinked"), null=True, blank=True)
+
+    objects = StripeConnectionQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("Stripe connection")
+        verbose_name_plural = _("Stripe connections")
+        ordering = ["livemode", "-connected_at"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["livemode"],
+                condition=Q(unlinked_at=None),
+                name="wcb_one_active_connection_a_mode",
+            ),
+            models.UniqueConstraint(
+                fields=["account_id", "livemode"],
+                condition=~Q(account_id=""),
+                name="wcb_one_connection_an_account_and_mode",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        mode = _("live") if self.livemode else _("test")
+        return f"{self.account_name or self.account_id} ({mode})"
+
+    @property
+    def usable(self) -> bool:
+        """Whether Stripe can be asked with it at all."""
+        return bool(self.account_id) and self.unlinked_at is None and self.broken_at is None
+
+
+class WebhookEndpoint(models.Model):
+    """A webhook address of ours with the secrets that sign what arrives there.
+
+    The row exists before Stripe is asked to create the endpoint; ``stripe_id`` stays empty
+    where it was made by hand or could not be made.
+    """
+
+    class State(models.TextChoices):
+        CREATING = "creating", _("Being created")
+        ACTIVE = "active", _("Active")
+        MISSING = "missing", _("Not created")
+        DELETED = "deleted", _("Deleted")
+
+    uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    connection = models.ForeignKey(
+        StripeConnection,
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="endpoints",
+        verbose_name=_("connection"),
+    )
+    livemode = models.BooleanField(_("live mode"))
+    url = models.URLField(_("address"), max_length=500)
+    stripe_id = models.CharField(max_length=64, blank=True)
+    idempotency_key = models.CharField(max_length=255, unique=True)
+    sealed_secrets = models.JSONField(default=list, blank=True, editable=False)
+    state = models.CharField(
+        _("state"), max_length=10, choices=State.choices, default=State.CREATING
+    )
+    error = models.CharField(_("error"), max_length=255, blank=True)
+    created_at = models.DateTimeField(_("created"), default=timezone.now)
+    deleted_at = models.DateTimeField(_("deleted"), null=True, blank=True)
+    last_event_at = models.DateTimeField(_("last verified event"), null=True, blank=True)
+
+    class Meta:
+        verbose_name = _("webhook endpoint")
+        verbose_name_plural = _("webhook endpoints")
+        ordering = ["-created_at"]
+
+    def __str__(self) -> str:
+        return str(self.uuid)

@@ -1,0 +1,199 @@
+"""The HTTP API: one view that answers as Stripe does.
+
+Order of the checks, as far as Stripe's is known: key, URL, right, idempotency key, parameters,
+existence. The answer is committed to the books, and to the log of calls, before it is sent.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.contrib.auth.decorators import login_not_required
+from django.db import transaction
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.urls import reverse
+from django.views.decorators.cache import never_cache
+from django.views.decorators.csrf import csrf_exempt
+
+from . import (
+    books,
+    connections,
+    deliveries,
+    expansion,
+    faults,
+    idempotency,
+    ids,
+    keys,
+    params,
+    routes,
+    sessions,
+    shapes,
+)
+from .problems import ApiProblem, no_access, unknown_parameter
+
+KEEP_CALLS = 5000  # rows in the log
+
+
+@dataclass
+class Exchange:
+    """One call on its way: what came in, and what is known for the log."""
+
+    method: str
+    path: str
+    raw: str  # query string or form body
+    idempotency_key: str
+    page_url: str
+    request_id: str = field(default_factory=lambda: ids.new("req", 14))
+    params: dict[str, Any] = field(default_factory=dict)
+    caller: keys.Caller | None = None
+    fault: faults.Chosen = field(default_factory=faults.Chosen)
+    replayed: bool = False
+
+
+@csrf_exempt
+@never_cache
+@login_not_required
+@transaction.non_atomic_requests
+def api(request: HttpRequest, rest: str) -> HttpResponseBase:
+    """Every URL below ``stripe/``."""
+    exchange = _exchange(request, rest)
+    try:
+        connections.demand_threads(request)
+        exchange.fault = faults.take(exchange.method, exchange.path)
+        status, body = _answer(exchange, request)
+    except ApiProblem as problem:
+        status, body = problem.status, problem.as_body()
+    except connections.NotThreaded as problem:
+        status, body = 500, ApiProblem(str(problem), status=500, type="api_error").as_body()
+    _log(exchange, status)
+    deliveries.wake()
+    return _respond(exchange, request, status, body)
+
+
+def _exchange(request: HttpRequest, rest: str) -> Exchange:
+    method = str(request.method)
+    raw = request.META.get("QUERY_STRING", "")
+    if method == "POST":
+        raw = request.body.decode("utf-8", "replace")
+    page = reverse("client_billing_sandbox:checkout", kwargs={"session_id": "ID"})
+    return Exchange(
+        method=method,
+        path="/" + rest.strip("/"),
+        raw=raw,
+        idempotency_key=request.headers.get("Idempotency-Key", "") if method == "POST" else "",
+        page_url=request.build_absolute_uri(page).replace("/ID/", "/{id}/"),
+    )
+
+
+def _answer(exchange: Exchange, request: HttpRequest) -> tuple[int, dict[str, Any]]:
+    if exchange.fault.slow_ms:
+        time.sleep(exchange.fault.slow_ms / 1000)
+    refusal = faults.refusal(exchange.fault.answer)
+    if refusal:
+        raise refusal
+    caller = keys.identify(keys.key_from_header(request.headers.get("Authorization", "")))
+    exchange.caller = caller
+    on_behalf_of = request.headers.get("Stripe-Account", caller.account)
+    if on_behalf_of != caller.account:
+        raise no_access(caller.key, on_behalf_of)  # Connect is not here yet
+    route, id = routes.find(exchange.method, exchange.path)
+    caller.demand(route.right)
+    if not exchange.idempotency_key:
+        return _execute(exchange, route, caller, id, None)
+    claim = idempotency.claim(
+        caller,
+        exchange.idempotency_key,
+        f"{exchange.method} {exchange.path}",
+        params.fingerprint(exchange.raw),
+    )
+    if isinstance(claim, idempotency.Stored):
+        exchange.replayed = True
+        return claim.status, claim.body
+    try:
+        return _execute(exchange, route, caller, id, claim)
+    except BaseException:
+        idempotency.release(claim)  # does nothing when the answer was stored
+        raise
+
+
+def _execute(
+    exchange: Exchange,
+    route: routes.Route,
+    caller: keys.Caller,
+    id: str,
+    claim: idempotency.Claim | None,
+) -> tuple[int, dict[str, Any]]:
+    if exchange.fault.hold_ms:
+        time.sleep(exchange.fault.hold_ms / 1000)
+    sessions.end_due()
+    try:
+        if exchange.fault.answer == "500":
+            raise faults.breakdown()
+        exchange.params = params.decode(exchange.raw)
+        call = routes.Call(caller, exchange.params, exchange.page_url)
+        with books.write() if route.changes else books.read() as db:
+            body = route.answer(db, call, id)
+            body = expansion.expand(db, caller, body, _paths(exchange.params))
+            if claim:
+                idempotency.store(db, claim, 200, body)
+        return 200, body
+    except ApiProblem as problem:
+        if claim and problem.kept:
+            with books.write() as db:
+                idempotency.store(db, claim, problem.status, problem.as_body())
+        raise
+
+
+def _paths(decoded: dict[str, Any]) -> list[str]:
+    given = decoded.get("expand", {})
+    if not isinstance(given, dict):
+        raise unknown_parameter("expand")
+    return [str(given[key]) for key in sorted(given, key=int)]
+
+
+def _log(exchange: Exchange, status: int) -> None:
+    if not exchange.params:
+        try:
+            exchange.params = params.decode(exchange.raw)
+        except ApiProblem:
+            exchange.params = {"": exchange.raw}
+    caller = exchange.caller
+    with books.write() as db:
+        last = db.execute(
+            "INSERT INTO api_calls (at, request_id, method, path, status, account, livemode, "
+            "idempotency_key, params, replayed, fault) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                time.time(),
+                exchange.request_id,
+                exchange.method,
+                exchange.path,
+                status,
+                caller.account if caller else "",
+                caller.livemode if caller else None,
+                exchange.idempotency_key,
+                json.dumps(exchange.params),
+                exchange.replayed,
+                exchange.fault.label,
+            ),
+        ).lastrowid
+        db.execute("DELETE FROM api_calls WHERE id <= ?", (int(last or 0) - KEEP_CALLS,))
+
+
+def _respond(
+    exchange: Exchange, request: HttpRequest, status: int, body: dict[str, Any]
+) -> HttpResponseBase:
+    response = HttpResponse(
+        json.dumps(body, indent=2), status=status, content_type="application/json"
+    )
+    response["Request-Id"] = exchange.request_id
+    response["Stripe-Version"] = request.headers.get("Stripe-Version", shapes.API_VERSION)
+    if exchange.idempotency_key:
+        response["Idempotency-Key"] = exchange.idempotency_key
+        if exchange.replayed:
+            response["Idempotent-Replayed"] = "true"
+    if exchange.fault.answer == "lost":
+        return connections.lose(request, response)
+    return response

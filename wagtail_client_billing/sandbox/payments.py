@@ -1,0 +1,45 @@
+"""PaymentIntents and charges, for reading."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping
+from typing import Any
+
+from . import objects, params
+from .keys import Caller
+
+LIST_INTENTS: dict[str, params.Checker] = {**params.PAGING, "created": params.moment}
+LIST_CHARGES: dict[str, params.Checker] = {**LIST_INTENTS, "payment_intent": params.string()}
+
+
+def retrieve_intent(
+    db: sqlite3.Connection, caller: Caller, id: str, raw: Mapping[str, Any]
+) -> dict[str, Any]:
+    params.check(raw, {})
+    return objects.get(db, caller, "payment_intent", id, "intent").doc
+
+
+def list_intents(db: sqlite3.Connection, caller: Caller, raw: Mapping[str, Any]) -> dict[str, Any]:
+    checked = params.check(raw, LIST_INTENTS)
+    return objects.page(db, caller, "payment_intent", "/v1/payment_intents", checked)
+
+
+def retrieve_charge(
+    db: sqlite3.Connection, caller: Caller, id: str, raw: Mapping[str, Any]
+) -> dict[str, Any]:
+    params.check(raw, {})
+    return objects.get(db, caller, "charge", id, "charge").doc
+
+
+def list_charges(db: sqlite3.Connection, caller: Caller, raw: Mapping[str, Any]) -> dict[str, Any]:
+    checked = params.check(raw, LIST_CHARGES)
+    intent = checked.get("payment_intent")
+    return objects.page(
+        db,
+        caller,
+        "charge",
+        "/v1/charges",
+        checked,
+        keep=lambda record: intent is None or record.doc["payment_intent"] == intent,
+    )

@@ -1,0 +1,61 @@
+"""Wiring only: what Wagtail is told about us."""
+
+from typing import Any
+
+from django.templatetags.static import static
+from django.utils.html import format_html
+from django.utils.translation import gettext as _
+from wagtail import hooks
+from wagtail.contrib.settings.models import register_setting
+
+# First of all: registers the permission policies, before anything asks Wagtail for them.
+from . import permissions
+from .admin import settings
+from .admin.group_permissions import SiteBillingPermissionForm
+from .admin.urls import agency_settings_url
+from .admin.viewset import billing_request_viewset
+from .models import AgencySettings
+
+agency_model, site_model = settings.prepare()
+register_setting(agency_model, icon="cogs", order=850)
+register_setting(site_model, icon="wcb-invoice", order=851)
+
+
+@hooks.register("register_admin_viewset")
+def register_viewset() -> Any:
+    return billing_request_viewset
+
+
+@hooks.register("register_group_permission_panel")
+def register_group_permission_panel() -> type:
+    return SiteBillingPermissionForm
+
+
+@hooks.register("register_account_menu_item")
+def register_account_menu_item(request: Any) -> dict[str, Any] | None:
+    if not permissions.may(request.user, "change", AgencySettings):
+        return None
+    return {
+        "url": agency_settings_url("general"),
+        "label": _("Agency settings"),
+        "help_text": _("Your agency's name and its Stripe account."),
+    }
+
+
+@hooks.register("register_icons")
+def register_icons(icons: list[str]) -> list[str]:
+    return [*icons, "wagtail_client_billing/admin/icons/wcb-invoice.svg"]
+
+
+@hooks.register("insert_global_admin_css")
+def insert_global_admin_css() -> str:
+    return format_html(
+        '<link rel="stylesheet" href="{}">', static("wagtail_client_billing/admin.css")
+    )
+
+
+@hooks.register("register_client_billing_urls")
+def register_client_billing_urls() -> list[Any]:
+    from .public.urls import public_patterns
+
+    return public_patterns
