@@ -85,6 +85,15 @@ def loopback_only():
     patch.undo()
 
 
+@pytest.fixture(autouse=True)
+def start_in_english():
+    """LocaleMiddleware leaves the language of its last request behind."""
+    from django.conf import settings
+    from django.utils import translation
+
+    translation.activate(settings.LANGUAGE_CODE)
+
+
 # --- Tests that need something --------------------------------------------------------------
 
 

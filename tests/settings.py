@@ -41,6 +41,12 @@ INSTALLED_APPS = [
     "modelcluster",
     "taggit",
     "django_filters",
+    # Wagtail's search fields are checked against it when PostgreSQL is the database.
+    *(
+        ["django.contrib.postgres"]
+        if os.environ.get("DATABASE_URL", "").startswith("postgres")
+        else []
+    ),
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -141,6 +147,10 @@ MEDIA_URL = "/media/"
 MEDIA_ROOT = SCRATCH / f"{RUN}_media"
 
 WAGTAIL_SITE_NAME = "Tests"
+# No test searches for a page.
+WAGTAILSEARCH_BACKENDS = {
+    "default": {"BACKEND": "wagtail.search.backends.database", "AUTO_UPDATE": False}
+}
 WAGTAILADMIN_BASE_URL = "http://localhost:8000"
 # Otherwise the admin asks wagtail.org and gravatar.com.
 WAGTAIL_ENABLE_UPDATE_CHECK = False
