@@ -10,7 +10,7 @@ from wagtail.contrib.settings.models import register_setting
 
 # First of all: registers the permission policies, before anything asks Wagtail for them.
 from . import permissions
-from .admin import settings
+from .admin import audit, settings
 from .admin.group_permissions import SiteBillingPermissionForm
 from .admin.urls import agency_settings_url
 from .admin.viewset import billing_request_viewset
@@ -40,6 +40,11 @@ def register_account_menu_item(request: Any) -> dict[str, Any] | None:
         "label": _("Agency settings"),
         "help_text": _("Your agency's name and its Stripe account."),
     }
+
+
+@hooks.register("register_log_actions")
+def register_log_actions(actions: Any) -> None:
+    audit.register(actions)
 
 
 @hooks.register("register_icons")

@@ -12,6 +12,7 @@ from ..errors import BillingError
 from ..gateway import connect
 from ..models import StripeConnection
 from ..sealing import BadEncryptionKey, SecretUnreadable
+from . import audit
 from .connect_form import ConnectForm
 from .pages import AgencyPage
 from .urls import agency_settings_url
@@ -37,6 +38,7 @@ class ConnectView(AgencyPage):
             form.ask_for_key_again()
             messages.error(request, _("The account was not connected. Please correct the errors."))
             return self.show(form)
+        audit.note(request.user, connection, "connect", flow=connection.flow)
         text = _("Connected to %(account)s.")
         messages.success(
             request, text % {"account": connection.account_name or connection.account_id}
@@ -132,6 +134,7 @@ class UnlinkView(ConnectionPage):
 
     def post(self, request: Any, *args: Any, **kwargs: Any) -> HttpResponse:
         report = connect.unlink(self.object, user=request.user)
+        audit.note(request.user, self.object, "unlink", not_closed=report.not_closed)
         name = self.object.account_name or self.object.account_id
         messages.success(request, _("%(account)s is unlinked.") % {"account": name})
         if report.not_closed:

@@ -11,7 +11,8 @@ from wagtail.admin.viewsets.model import ModelViewSet
 
 from ..models import BillingRequest
 from ..permissions import request_policy, requests_for
-from . import acting, connecting, creating
+from . import acting, creating
+from .account_urls import account_patterns
 from .detail import DetailView
 from .listing import IndexView, RequestFilterSet
 from .urls import NAMESPACE
@@ -106,17 +107,7 @@ class BillingRequestViewSet(ModelViewSet):
             path("<int:pk>/resend/", acting.ResendView.as_view(), name="resend"),
             path("<int:pk>/check/", outside(acting.CheckView.as_view()), name="check"),
             path("<int:pk>/delete/", outside(acting.DeleteView.as_view()), name="delete"),
-            path("account/connect/", outside(connecting.ConnectView.as_view()), name="connect"),
-            path(
-                "account/<int:pk>/check/",
-                outside(connecting.CheckAccountView.as_view()),
-                name="check_account",
-            ),
-            path(
-                "account/<int:pk>/unlink/",
-                outside(connecting.UnlinkView.as_view()),
-                name="unlink",
-            ),
+            *account_patterns(),
         ]
 
 

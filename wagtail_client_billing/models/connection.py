@@ -44,6 +44,14 @@ class StripeConnection(models.Model):
     country = models.CharField(_("country"), max_length=2, blank=True)
     default_currency = models.CharField(_("default currency"), max_length=3, blank=True)
     charges_enabled = models.BooleanField(_("charges enabled"), default=False)
+    # Whether the account's owner has answered Stripe's questions, and which are open.
+    details_submitted = models.BooleanField(_("details submitted"), default=True)
+    requirements = models.JSONField(_("what Stripe still needs"), default=list, blank=True)
+    # Slugs of permissions that the key was seen to lack.
+    missing_rights = models.JSONField(_("missing permissions"), default=list, blank=True)
+    clock_skew_seconds = models.IntegerField(_("clock skew in seconds"), null=True, blank=True)
+    # Host of WAGTAILADMIN_BASE_URL where it was connected: elsewhere we are a copy.
+    host = models.CharField(_("host"), max_length=255, blank=True)
     sealed_key = models.TextField(blank=True, editable=False)
     key_last4 = models.CharField(max_length=4, blank=True, editable=False)
     idempotency_key = models.CharField(max_length=255, blank=True, editable=False)
@@ -97,12 +105,14 @@ class WebhookEndpoint(models.Model):
     """A webhook address of ours with the secrets that sign what arrives there.
 
     The row exists before Stripe is asked to create the endpoint; ``stripe_id`` stays empty
-    where it was made by hand or could not be made.
+    where it was made by hand or could not be made. Without a connection it is the operator's
+    platform's, and hears of all accounts connected to it in its mode.
     """
 
     class State(models.TextChoices):
         CREATING = "creating", _("Being created")
         ACTIVE = "active", _("Active")
+        RETIRING = "retiring", _("Being replaced")
         MISSING = "missing", _("Not created")
         DELETED = "deleted", _("Deleted")
 
@@ -124,6 +134,9 @@ class WebhookEndpoint(models.Model):
         _("state"), max_length=10, choices=State.choices, default=State.CREATING
     )
     error = models.CharField(_("error"), max_length=255, blank=True)
+    # Older secrets than the newest hold for a day from then on.
+    secret_rolled_at = models.DateTimeField(_("secret rolled"), null=True, blank=True)
+    retire_at = models.DateTimeField(_("to be deleted"), null=True, blank=True)
     created_at = models.DateTimeField(_("created"), default=timezone.now)
     deleted_at = models.DateTimeField(_("deleted"), null=True, blank=True)
     last_event_at = models.DateTimeField(_("last verified event"), null=True, blank=True)

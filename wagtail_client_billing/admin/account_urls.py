@@ -1,0 +1,22 @@
+"""The addresses of the pages about the agency's Stripe account."""
+
+from typing import Any
+
+from django.db import transaction
+from django.urls import path
+
+from . import connecting
+
+
+def account_patterns() -> list[Any]:
+    """Below the viewset's prefix. What reaches Stripe runs outside any transaction."""
+    outside = transaction.non_atomic_requests
+    return [
+        path("account/connect/", outside(connecting.ConnectView.as_view()), name="connect"),
+        path(
+            "account/<int:pk>/check/",
+            outside(connecting.CheckAccountView.as_view()),
+            name="check_account",
+        ),
+        path("account/<int:pk>/unlink/", outside(connecting.UnlinkView.as_view()), name="unlink"),
+    ]
