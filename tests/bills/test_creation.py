@@ -35,6 +35,23 @@ def test_sending_calls_nobody(make_bill):
     )
 
 
+@pytest.mark.parametrize(
+    ("sender", "domain"),
+    [
+        ("Atelier <bills@atelier.test>", "atelier.test"),
+        ("bills@atelier.test", "atelier.test"),
+        ("webmaster", "localhost"),
+        ("a@b.test\r\nBcc: c@d.test", "b.test"),
+        ("a@b c.test>", "localhost"),
+        ("", "localhost"),
+    ],
+)
+def test_messages_are_named_after_the_domain_that_sends_them(make_bill, sender, domain):
+    with override_settings(DEFAULT_FROM_EMAIL=sender):
+        delivery = make_bill().deliveries.get()
+    assert delivery.message_id.endswith(f"@{domain}>")
+
+
 def test_numbers_and_tokens_are_one_of_a_kind(make_bill):
     bills = [make_bill() for _ in range(20)]
     assert len({bill.number for bill in bills}) == 20

@@ -28,7 +28,7 @@ def mail(bill):
                 "kind": kind,
                 "to": about.email,
                 "language": about.language,
-                "message_id": f"<{kind}-{about.pk}@client-billing.invalid>",
+                "message_id": f"<{kind}-{about.pk}@example.com>",
                 **given,
             }
         )
@@ -107,7 +107,7 @@ def test_every_kind_in_every_language(make_bill, mail, kind, language):
     assert bill.number in text
     assert bill.number in html
     assert f'<html lang="{language}"' in html
-    assert message.message()["Message-ID"] == f"<{kind}-{bill.pk}@client-billing.invalid>"
+    assert message.message()["Message-ID"] == f"<{kind}-{bill.pk}@example.com>"
     # Plain text is text: nothing is escaped, no tag is left, no three empty lines in a row.
     assert "&#" not in text
     assert "{" not in text

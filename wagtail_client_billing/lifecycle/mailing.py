@@ -1,7 +1,8 @@
 """Mails are queued with the change that they tell of, and their results are written here."""
 
+import re
 from datetime import datetime, timedelta
-from email.utils import make_msgid
+from email.utils import make_msgid, parseaddr
 from typing import Any
 
 from django.conf import settings
@@ -15,6 +16,7 @@ from ..waking import wake_on_commit
 from .record import Action, Cause, lock, note, write
 
 FIRST_DELIVERY_GRACE = timedelta(minutes=15)
+DOMAIN = re.compile(r"[A-Za-z0-9.-]+")
 
 
 def queue(
@@ -32,11 +34,19 @@ def queue(
         to=to,
         language=language or settings.LANGUAGE_CODE,
         facts=facts or {},
-        # A fixed domain: the host's own name is nobody's business and slow to look up.
-        message_id=make_msgid(domain="client-billing.invalid"),
+        message_id=make_msgid(domain=_sending_domain()),
     )
     wake_on_commit("drain_outbox")
     return delivery
+
+
+def _sending_domain() -> str:
+    """The domain that mail is sent from: filters distrust any other in a Message-ID.
+
+    Never the machine's own name, which is nobody's business and slow to look up.
+    """
+    _local, at, domain = parseaddr(settings.DEFAULT_FROM_EMAIL)[1].rpartition("@")
+    return domain if at and DOMAIN.fullmatch(domain) else "localhost"
 
 
 def tell_agency(request: BillingRequest, kind: str, **facts: Any) -> EmailDelivery | None:
