@@ -1,5 +1,6 @@
 """Every page of ours, as the URLconf names them: the strictest policy, and axe, in both schemes."""
 
+import json
 import re
 
 import pytest
@@ -227,6 +228,29 @@ def test_closed_link(state, client, facts):
     unknown = f"{client.demo.bakery}/billing/pay/{'A' * 43}/"
     client.open(facts.get(f"{state}_link", unknown))
     expect(client.page.get_by_role("button")).to_have_count(0)
+    assert_nothing_found(client.page, client.problems)
+
+
+@pytest.fixture(scope="module")
+def states(demo, facts) -> dict[str, str]:
+    """Tokens of bills in states that take a fault, a race or a wait to come about."""
+    printed = demo.manage("shell", "-c", "from tests.browser import states; states.make()")
+    return json.loads(printed.strip().splitlines()[-1])
+
+
+@pytest.mark.parametrize(
+    ("state", "heading"),
+    [
+        ("changing", "This bill is being changed"),
+        ("review", "We have your payment"),
+        ("expired", "This link has expired"),
+        ("not_ready", "This bill cannot be paid at the moment"),
+        ("closing", "This link is closing"),
+    ],
+)
+def test_link_in_a_rare_state(state, heading, client, states):
+    client.open(f"{client.demo.bakery}/billing/pay/{states[state]}/")
+    expect(client.page.get_by_role("heading", name=heading)).to_be_visible()
     assert_nothing_found(client.page, client.problems)
 
 
