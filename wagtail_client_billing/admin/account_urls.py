@@ -5,7 +5,7 @@ from typing import Any
 from django.db import transaction
 from django.urls import path
 
-from . import connecting, copies
+from . import connecting, copies, health
 
 
 def account_patterns() -> list[Any]:
@@ -25,4 +25,5 @@ def account_patterns() -> list[Any]:
             name="confirm_host",
         ),
         path("account/<int:pk>/forget/", outside(copies.ForgetView.as_view()), name="forget"),
+        path("account/health/", outside(health.HealthView.as_view()), name="health"),
     ]

@@ -77,6 +77,9 @@ def _row_for(connection: StripeConnection) -> tuple[WebhookEndpoint, WebhookEndp
             state__in=[State.ACTIVE, State.CREATING, State.MISSING]
         ).first()
         if endpoint is not None and endpoint.state == State.MISSING:
+            if endpoint.stripe_id:
+                # It was there once: its secrets and events stay, and what is left of it goes.
+                return _new_row(connection), endpoint
             # A refusal is remembered with its key; another try is another call.
             endpoint.delete()
             endpoint = None
