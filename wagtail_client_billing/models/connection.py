@@ -105,7 +105,9 @@ class StripeConnection(models.Model):
 
     def __str__(self) -> str:
         mode = _("live") if self.livemode else _("test")
-        return f"{self.account_name or self.account_id} ({mode})"
+        # Wagtail's history keeps this text, and some accounts have no name but an address.
+        named = self.account_name and "@" not in self.account_name
+        return f"{self.account_name if named else self.account_id} ({mode})"
 
     @property
     def usable(self) -> bool:
