@@ -89,7 +89,7 @@ def check_connect_flows(**kwargs: Any) -> list[CheckMessage]:
     known = ", ".join(FLOWS)
     if not flows or isinstance(flows, str):
         return [_error(7, "CONNECT_FLOWS is not a list of flows.", f"Choose from: {known}.")]
-    found = [
+    found: list[CheckMessage] = [
         _error(7, f"CONNECT_FLOWS has an unknown flow {flow!r}.", f"Choose from: {known}.")
         for flow in flows
         if flow not in FLOWS

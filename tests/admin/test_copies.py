@@ -256,5 +256,5 @@ def test_the_other_mode_has_a_host_of_its_own(
 ):
     make_connection(livemode=True, host="staging.agency.example")
     text = client_for(boss).get(site_url(site_a)).content.decode()
-    assert "Only a live account is connected" in text
+    assert "Only a live account is connected, Agency live:" in text
     assert "test account" in text

@@ -6,9 +6,10 @@ who has not got client billing at all has to learn that, and whom to ask.
 
 from collections.abc import Callable
 from functools import wraps
-from typing import Any
+from typing import Any, cast
 
 from django.http import HttpResponse
+from django.template.response import TemplateResponse
 from django.urls import path, resolve
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -57,9 +58,9 @@ def behind_gate(view: View) -> View:
         if has_access(request.user):
             return view(request, *args, **kwargs)
         request.method = "GET"
-        response = TurnedAwayView.as_view()(request)
-        response.status_code = 403
-        return response.render()
+        page = cast(TemplateResponse, TurnedAwayView.as_view()(request))
+        page.status_code = 403
+        return page.render()
 
     return gated
 

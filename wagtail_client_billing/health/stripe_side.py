@@ -112,7 +112,7 @@ def webhooks(now: datetime) -> Iterator[Finding]:
 
 def _endpoint_of(connection: StripeConnection) -> WebhookEndpoint | None:
     """The endpoint that hears of the account: its own, or the operator's platform's."""
-    alive = [State.ACTIVE, State.CREATING, State.MISSING]
+    alive: list[str] = [State.ACTIVE, State.CREATING, State.MISSING]
     own = list(connection.endpoints.filter(state__in=alive))
     platform = WebhookEndpoint.objects.filter(
         connection=None, livemode=connection.livemode, state=State.ACTIVE
