@@ -2,8 +2,11 @@
 
 import socket
 import threading
+import time
 from contextlib import contextmanager, suppress
+from wsgiref.handlers import format_date_time
 
+import time_machine
 from django.conf import settings
 from django.core.handlers.wsgi import WSGIHandler
 from django.core.servers.basehttp import ThreadedWSGIServer, WSGIRequestHandler
@@ -46,6 +49,27 @@ class _Server(ThreadedWSGIServer):
         pass  # a client that went away, or a lost answer
 
 
+def real_time():
+    """Seconds since 1970, whatever time a test pretends."""
+    try:
+        return time_machine.escape_hatch.time.time()
+    except ValueError:  # No test does.
+        return time.time()
+
+
+def _dated(application):
+    """Stripe's clock is right, also where a test has moved ours."""
+
+    def dated(environ, start_response):
+        def start(status, headers, exc_info=None):
+            headers = [*headers, ("Date", format_date_time(real_time()))]
+            return start_response(status, headers, exc_info)
+
+        return application(environ, start)
+
+    return dated
+
+
 class SandboxServer:
     """``SandboxServer()`` serves at once; ``.base`` is for ``STRIPE_API_BASE``; ``stop()``.
 
@@ -60,7 +84,7 @@ class SandboxServer:
             from django.contrib.staticfiles.handlers import StaticFilesHandler
 
             application = StaticFilesHandler(application)
-        self._server.set_app(application)
+        self._server.set_app(_dated(application))
         self.port = self._server.server_address[1]
         self.root = f"http://127.0.0.1:{self.port}"
         self.pages = f"{self.root}/sandbox/"

@@ -107,6 +107,67 @@ def test_e006_trusted_proxies(given):
         assert ids() == set()
 
 
+@pytest.mark.parametrize("flows", [[], "connect", ["restricted_key", "conect"]])
+def test_e007_flows_that_do_not_exist(flows):
+    with ours(CONNECT_FLOWS=flows):
+        assert ids() == {"E007"}
+
+
+PLATFORM = {"secret_key": "sk_test_platform", "client_id": "ca_1"}
+
+
+@pytest.mark.parametrize(
+    ("flows", "platform", "expected"),
+    [
+        (["connect"], {}, {"E008"}),
+        (["oauth"], {"test": {"secret_key": "sk_test_platform"}}, {"E008"}),
+        (["connect"], {"test": {"secret_key": "sk_live_platform"}}, {"E008"}),
+        (["connect"], {"testing": PLATFORM}, {"E008"}),
+        (["connect", "oauth"], {"test": PLATFORM}, set()),
+        (["restricted_key"], {}, set()),
+    ],
+)
+def test_e008_platform_without_what_a_flow_needs(flows, platform, expected):
+    with ours(CONNECT_FLOWS=flows, PLATFORM=platform):
+        assert ids() == expected
+        assert "platform" not in " ".join(each.msg for each in run_checks(tags=[TAG]))
+
+
+@pytest.mark.parametrize("gate", ["nowhere.gate", "tests.test_checks.TAG", "tests.test_checks.no"])
+def test_e009_access_check_that_cannot_be_asked(gate):
+    with ours(ACCESS_CHECK=gate):
+        assert ids() == {"E009"}
+    with ours(ACCESS_CHECK="tests.test_checks.ids"):
+        assert ids() == set()
+
+
+@pytest.mark.parametrize("setting", ["SECURE_CSP", "CONTENT_SECURITY_POLICY", "CSP_FORM_ACTION"])
+def test_w013_form_action_on_the_way_to_connect(setting):
+    def policy(*sources):
+        if setting == "CSP_FORM_ACTION":
+            return override_settings(**{setting: sources})
+        directives = {"form-action": list(sources)}
+        django_csp = setting == "CONTENT_SECURITY_POLICY"
+        return override_settings(
+            **{setting: {"DIRECTIVES": directives} if django_csp else directives}
+        )
+
+    with policy("'self'"):
+        assert ids() == set()
+        with ours(CONNECT_FLOWS=["connect"], PLATFORM={"test": PLATFORM}):
+            assert ids() == {"W013"}
+    with (
+        policy("'self'", "https://connect.stripe.com"),
+        ours(CONNECT_FLOWS=["connect"], PLATFORM={"test": PLATFORM}),
+    ):
+        assert ids() == set()
+
+
+def test_w014_no_address_of_its_own():
+    with override_settings(WAGTAILADMIN_BASE_URL=None):
+        assert ids() == {"W014"}
+
+
 def test_w006_no_django_q(monkeypatch):
     is_missing(monkeypatch, "django_q")
     assert ids() == {"W006"}
@@ -224,7 +285,8 @@ def test_w011_cache_of_one_process(backend):
 @pytest.mark.parametrize("base", ["http://www.example.com", "", None])
 def test_w012_no_https(base):
     with override_settings(**{**GOOD, "WAGTAILADMIN_BASE_URL": base}):
-        assert ids(deploy=True) == {"W012"}
-        assert ids() == set()
+        unset = set() if base else {"W014"}
+        assert ids(deploy=True) == {"W012"} | unset
+        assert ids() == unset
         with ours(WEBHOOK_BASE_URL="https://hooks.example.com"):
-            assert ids(deploy=True) == set()
+            assert ids(deploy=True) == unset

@@ -6,7 +6,7 @@ Errors are what cannot work; warnings name what will fail one day, or is unsafe.
 import ipaddress
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from django.apps import apps
@@ -14,6 +14,7 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
 from django.urls import NoReverseMatch, Resolver404, URLResolver, get_resolver, resolve, reverse
 from django.urls.resolvers import LocalePrefixPattern
+from django.utils.module_loading import import_string
 
 from .conf import DEFAULTS, SETTING, billing_settings
 from .sealing import BadEncryptionKey, cipher
@@ -21,6 +22,13 @@ from .sealing import BadEncryptionKey, cipher
 TAG = "wagtail_client_billing"
 URLS = "client_billing"
 SMTP_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+# The ways of connecting an account, and what each needs of PLATFORM.
+FLOWS: dict[str, tuple[str, ...]] = {
+    "restricted_key": (),
+    "connect": ("secret_key",),
+    "oauth": ("secret_key", "client_id"),
+}
+STRIPE_SOURCES = {"*", "https:", "https://connect.stripe.com", "https://*.stripe.com"}
 LOCAL_CACHES = ("locmem.LocMemCache", "dummy.DummyCache")
 
 
@@ -75,6 +83,54 @@ def check_stripe_api_base(**kwargs: Any) -> list[CheckMessage]:
 
 
 @register(TAG)
+def check_connect_flows(**kwargs: Any) -> list[CheckMessage]:
+    """E007: a way of connecting that does not exist. E008: one that lacks the platform's keys."""
+    flows = billing_settings.CONNECT_FLOWS
+    known = ", ".join(FLOWS)
+    if not flows or isinstance(flows, str):
+        return [_error(7, "CONNECT_FLOWS is not a list of flows.", f"Choose from: {known}.")]
+    found: list[CheckMessage] = [
+        _error(7, f"CONNECT_FLOWS has an unknown flow {flow!r}.", f"Choose from: {known}.")
+        for flow in flows
+        if flow not in FLOWS
+    ]
+    platform = billing_settings.PLATFORM
+    if not isinstance(platform, dict) or not set(platform) <= {"test", "live"}:
+        hint = 'Give it as {"test": {...}, "live": {...}}.'
+        return [*found, _error(8, "PLATFORM is not a dict with the keys test and live.", hint)]
+    for mode, keys in platform.items():
+        key = str(keys.get("secret_key") or "")
+        # Never the key itself: checks are printed into logs.
+        if key and not key.startswith((f"sk_{mode}_", f"rk_{mode}_")):
+            hint = f"Paste the secret key of the platform in {mode} mode."
+            found.append(_error(8, f"PLATFORM: secret_key is no key of {mode} mode.", hint))
+    for flow, names in FLOWS.items():
+        if flow not in flows:
+            continue
+        for name in names:
+            if not any(keys.get(name) for keys in platform.values()):
+                hint = f"Set it in {SETTING}, for the test or the live mode, or leave out {flow}."
+                found.append(_error(8, f"CONNECT_FLOWS: {flow} needs PLATFORM's {name}.", hint))
+    return found
+
+
+@register(TAG)
+def check_access_check(**kwargs: Any) -> list[CheckMessage]:
+    """E009: a gate that cannot be asked would be an error on every page of the admin."""
+    path = billing_settings.ACCESS_CHECK
+    if not path:
+        return []
+    try:
+        found = import_string(path)
+    except (ImportError, AttributeError, TypeError):
+        return [_error(9, f"ACCESS_CHECK cannot be imported: {path!r}.", "Correct its path.")]
+    if not callable(found):
+        hint = "Name a function that takes a user and returns True or False."
+        return [_error(9, f"ACCESS_CHECK cannot be called: {path!r}.", hint)]
+    return []
+
+
+@register(TAG)
 def check_trusted_proxies(**kwargs: Any) -> list[CheckMessage]:
     """E006: an address that cannot be read would fail on every payment."""
     found: list[CheckMessage] = []
@@ -100,6 +156,39 @@ def check_sandbox(**kwargs: Any) -> list[CheckMessage]:
             f"Take it out of INSTALLED_APPS, or set SANDBOX to True in {SETTING}.",
         )
     ]
+
+
+@register(TAG)
+def check_form_action(**kwargs: Any) -> list[CheckMessage]:
+    """W013: browsers hold the redirect to Stripe's onboarding against the page's form-action."""
+    if not {"connect", "oauth"} & set(billing_settings.CONNECT_FLOWS):
+        return []
+    for sources in _form_actions():
+        if not STRIPE_SOURCES & {str(source).rstrip("/") for source in sources}:
+            message = "The Content-Security-Policy stops the way from Connect to Stripe."
+            hint = "Add https://connect.stripe.com to its form-action."
+            return [_warning(13, message, hint)]
+    return []
+
+
+def _form_actions() -> Iterator[Iterable[Any]]:
+    """The sources of form-action in the policies of Django and of django-csp, old and new."""
+    policy = getattr(settings, "SECURE_CSP", None) or {}
+    package = (getattr(settings, "CONTENT_SECURITY_POLICY", None) or {}).get("DIRECTIVES") or {}
+    old = getattr(settings, "CSP_FORM_ACTION", None)
+    for sources in (policy.get("form-action"), package.get("form-action"), old):
+        if sources:
+            yield [sources] if isinstance(sources, str) else sources
+
+
+@register(TAG)
+def check_own_address(**kwargs: Any) -> list[CheckMessage]:
+    """W014: without an address a copy of production is not recognised."""
+    if getattr(settings, "WAGTAILADMIN_BASE_URL", None):
+        return []
+    hint = "Set it to the address of the Wagtail admin: e-mails and Stripe name it too."
+    message = "WAGTAILADMIN_BASE_URL is not set: a copy of production would mail and charge."
+    return [_warning(14, message, hint)]
 
 
 # --- What has to be around us ---------------------------------------------------------------

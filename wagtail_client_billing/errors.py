@@ -22,6 +22,15 @@ class NotConnected(BillingError):
     sentence = _("No Stripe account is connected for this mode.")
 
 
+class CopyOfProduction(BillingError):
+    """The connection belongs to the installation at another host; Stripe is only read here."""
+
+    sentence = _(
+        "This installation looks like a copy: the Stripe account was connected at another"
+        " address. Nothing was changed. Say in the agency settings which one is the real one."
+    )
+
+
 class NotAllowed(BillingError):
     """The state of the request does not allow the action."""
 

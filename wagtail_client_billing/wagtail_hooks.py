@@ -10,7 +10,7 @@ from wagtail.contrib.settings.models import register_setting
 
 # First of all: registers the permission policies, before anything asks Wagtail for them.
 from . import permissions
-from .admin import audit, settings
+from .admin import audit, gate, settings
 from .admin.group_permissions import SiteBillingPermissionForm
 from .admin.urls import agency_settings_url
 from .admin.viewset import billing_request_viewset
@@ -24,6 +24,12 @@ register_setting(site_model, icon="wcb-invoice", order=851)
 @hooks.register("register_admin_viewset")
 def register_viewset() -> Any:
     return billing_request_viewset
+
+
+# Before wagtail.contrib.settings, whose URLs come with order 0.
+@hooks.register("register_admin_urls", order=-10)
+def register_admin_urls() -> list[Any]:
+    return gate.settings_patterns()
 
 
 @hooks.register("register_group_permission_panel")

@@ -7,8 +7,9 @@ import pytest
 from django.contrib.messages import get_messages
 from django.db import transaction
 from django.test import override_settings
+from django.utils import timezone
 
-from tests.fixtures import LIVE_KEY, TEST_KEY
+from tests.fixtures import LIVE_KEY, TEST_KEY, make_connection
 from wagtail_client_billing.models import (
     BillingRequest,
     EmailDelivery,
@@ -226,7 +227,7 @@ class TestRule12:
         self, alice, site_a, connected_test, client_for, site_url
     ):
         text = client_for(alice).get(site_url(site_a)).content.decode()
-        assert "Only a test account is connected" in text
+        assert "Only a test account is connected, Agency test:" in text
         shown = re.search(r'<input[^>]*name="test_mode_shown"[^>]*>', text)[0]
         assert "disabled" in shown and "checked" in shown
         assert '<input type="hidden" name="test_mode" value="true">' in text
@@ -254,6 +255,22 @@ class TestRule12:
         assert list(
             BillingRequest.objects.order_by("pk").values_list("livemode", "account_id")
         ) == [(False, connected_test.account_id), (True, connected_live.account_id)]
+
+    def test_rule_12_the_accounts_are_named_and_another_one_is_not_used_unseen(
+        self, alice, site_a, connected_test, connected_live, typed, client_for, site_url, admin_url
+    ):
+        client = client_for(alice)
+        text = client.get(site_url(site_a)).content.decode()
+        assert "Agency test is the test account, Agency live the live one." in text
+        shown = re.search(r'name="accounts" value="([^"]+)"', text)[1]
+        StripeConnection.objects.filter(pk=connected_test.pk).update(unlinked_at=timezone.now())
+        make_connection(livemode=False, account_id="acct_1Another", account_name="Another")
+        response = client.post(admin_url("add"), {**typed, "accounts": shown})
+        assert "Another account is connected now: Another." in errors_of(response)["test_mode"][0]
+        assert not BillingRequest.objects.exists()
+        now = re.search(r'name="accounts" value="([^"]+)"', response.content.decode())[1]
+        assert client.post(admin_url("add"), {**typed, "accounts": now}).status_code == 302
+        assert BillingRequest.objects.get().account_id == "acct_1Another"
 
     def test_rule_12_http_is_for_test_mode(
         self, alice, connected_test, connected_live, typed, client_for, admin_url

@@ -5,7 +5,7 @@ from typing import Any
 from django.db import transaction
 from django.urls import path
 
-from . import connecting
+from . import connecting, copies, health
 
 
 def account_patterns() -> list[Any]:
@@ -19,4 +19,11 @@ def account_patterns() -> list[Any]:
             name="check_account",
         ),
         path("account/<int:pk>/unlink/", outside(connecting.UnlinkView.as_view()), name="unlink"),
+        path(
+            "account/<int:pk>/real/",
+            outside(copies.ConfirmHostView.as_view()),
+            name="confirm_host",
+        ),
+        path("account/<int:pk>/forget/", outside(copies.ForgetView.as_view()), name="forget"),
+        path("account/health/", outside(health.HealthView.as_view()), name="health"),
     ]

@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy
 from wagtail.admin import messages
 
 from .. import lifecycle
-from ..errors import BillingError
+from ..errors import BillingError, CopyOfProduction
 from ..gateway import changes
 from ..gateway.reconcile import reconcile
 from ..models import BillingRequest, LogEntry
@@ -83,6 +83,8 @@ class CheckView(ActionPage):
         )
         self.object = self.find(self.object.pk)
         number = {"number": self.object.number, "status": self.status_word()}
+        if answer.copy:
+            raise CopyOfProduction()
         if answer.lost:
             text = _(
                 "Stripe cannot be asked: the account of %(number)s is unlinked or refuses its key."

@@ -85,6 +85,14 @@ def state_of(connection: StripeConnection) -> State:
             connection.broken_why or _("Stripe no longer accepts the key of this account."),
             _("Create a new key at Stripe, unlink the account and connect it again."),
         )
+    if connection.is_copy:
+        return State(
+            "warning",
+            _("Not used here"),
+            _("It was connected at %(host)s, and this may be a copy of that installation.")
+            % {"host": connection.host},
+            _("Say above which one is the real one."),
+        )
     if not connection.charges_enabled:
         return State(
             "warning",

@@ -8,21 +8,24 @@ from wagtail.admin.ui.components import Component
 
 from .. import sealing
 from ..conf import billing_settings
+from ..hosts import this_host
 from ..models import AgencySettings, StripeConnection
 from ..permissions import may
-from .urls import agency_settings_url
+from .urls import admin_url, agency_settings_url
 
 
 class Notice(Component):
-    """One banner: info, warning or critical, with a link to where it is mended."""
+    """One banner: info, warning or critical, with links to where it is mended.
+
+    ``links`` are pairs of address and words; more than one of them look like buttons.
+    """
 
     template_name = "wagtail_client_billing/admin/includes/notice.html"
 
-    def __init__(self, kind: str, text: str, url: str = "", link: str = "") -> None:
+    def __init__(self, kind: str, text: str, *links: tuple[str, str]) -> None:
         self.kind = kind
         self.text = text
-        self.url = url
-        self.link = link
+        self.links = links
 
     def get_context_data(self, parent_context: Any = None) -> dict[str, Any]:
         return {"notice": self}
@@ -38,8 +41,9 @@ def notices_for(request: Any, *, on_agency_tab: bool = False) -> list[Notice]:
     if base and urlsplit(base).hostname != "api.stripe.com":
         text = _("Connected to a stand-in for Stripe at %(address)s: no real money moves.")
         found.append(Notice("warning", text % {"address": base}))
+    mends = may(request.user, "change", AgencySettings)
+    found += [copy_notice(each, mends) for each in StripeConnection.objects.active().copies()]
     if not on_agency_tab:
-        mends = may(request.user, "change", AgencySettings)
         found += [notice_of(connection, mends) for connection in broken_connections()]
     return found
 
@@ -52,8 +56,37 @@ def notice_of(connection: StripeConnection, mends: bool) -> Notice:
     else:
         text = _("The Stripe test account %(account)s cannot be used at the moment.") % name
     if mends:
-        return Notice("critical", text, agency_settings_url(), _("See why"))
+        return Notice("critical", text, (agency_settings_url(), _("See why")))
     return Notice("critical", text + " " + _("Please tell whoever manages the agency settings."))
+
+
+def copy_notice(connection: StripeConnection, mends: bool) -> Notice:
+    """Why nothing is mailed or charged here, and the two ways out."""
+    facts = {
+        "account": connection.account_name or connection.account_id,
+        "there": connection.host,
+        "here": this_host(),
+    }
+    if connection.livemode:
+        text = _(
+            "This is %(here)s, but the Stripe account %(account)s was connected at %(there)s. While"
+            " this may be a copy, nothing is mailed to its clients and nothing is changed at Stripe."
+        )
+    else:
+        text = _(
+            "This is %(here)s, but the Stripe test account %(account)s was connected at %(there)s."
+            " While this may be a copy, nothing is mailed to its clients and nothing is changed at"
+            " Stripe."
+        )
+    if not mends:
+        asks = _("Please tell whoever manages the agency settings.")
+        return Notice("warning", f"{text % facts} {asks}")
+    return Notice(
+        "warning",
+        text % facts,
+        (admin_url("confirm_host", connection.pk), _("This is the real one")),
+        (admin_url("forget", connection.pk), _("Forget the connection")),
+    )
 
 
 def broken_connections() -> list[StripeConnection]:

@@ -3,12 +3,16 @@
 from typing import Any
 
 from django.core.exceptions import PermissionDenied
+from django.http import HttpResponseRedirect
 from django.shortcuts import get_object_or_404
+from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.generic import TemplateView
+from wagtail.admin import messages
 from wagtail.admin.utils import get_valid_next_url_from_request
 from wagtail.admin.views.generic.base import WagtailAdminTemplateMixin
 
+from ..errors import CopyOfProduction
 from ..models import AgencySettings, BillingRequest
 from ..permissions import may, requests_for
 from .notices import notices_for
@@ -20,6 +24,14 @@ class BillingPage(WagtailAdminTemplateMixin, TemplateView):
 
     header_icon = "wcb-invoice"
     http_method_names = ["get", "post", "head", "options"]
+
+    def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super().dispatch(request, *args, **kwargs)
+        except CopyOfProduction as error:
+            # Whatever it was that was pressed: nothing was changed, and here is why.
+            messages.error(request, str(error))
+            return HttpResponseRedirect(self.next_url(reverse("wagtailadmin_home")))
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         context = super().get_context_data(**kwargs)

@@ -33,6 +33,11 @@ def connections_by_mode() -> dict[bool, StripeConnection]:
     return {connection.livemode: connection for connection in usable}
 
 
+def account_name(connection: StripeConnection) -> str:
+    """The account as editors know it."""
+    return connection.account_name or connection.account_id
+
+
 class BillingRequestForm(forms.Form):
     """Asks for what the product specification asks for; site, status and account are not here.
 
@@ -43,6 +48,8 @@ class BillingRequestForm(forms.Form):
 
     # Says which showing of the form this is, so that pressing Send twice sends once.
     once = forms.UUIDField(required=False, initial=uuid.uuid4, widget=forms.HiddenInput)
+    # The accounts that this showing named, so that a bill is sent with one of them or not at all.
+    accounts = forms.CharField(required=False, max_length=200, widget=forms.HiddenInput)
     site = forms.ModelChoiceField(queryset=Site.objects.none(), label=gettext_lazy("Site"))
     email = forms.EmailField(
         label=gettext_lazy("Email"),
@@ -114,18 +121,27 @@ class BillingRequestForm(forms.Form):
         self.fields["amount"].widget.attrs["placeholder"] = amount_example()
 
     def _show_mode(self) -> None:
-        if len(self.connections) != 1:
-            return
-        live = True in self.connections
+        self.fields["accounts"].initial = " ".join(self._account_ids())
         field = self.fields["test_mode"]
-        field.initial = not live
-        self.initial["test_mode"] = not live
-        field.widget = FixedSwitch()
-        field.help_text = (
-            _("Only a live account is connected: this is a real bill.")
-            if live
-            else _("Only a test account is connected: no real money moves.")
-        )
+        names = {mode: account_name(each) for mode, each in self.connections.items()}
+        if len(names) == 2:
+            text = _("%(test)s is the test account, %(live)s the live one.")
+            accounts = text % {"test": names[False], "live": names[True]}
+            field.help_text = f"{field.help_text} {accounts}"
+        elif names:
+            ((live, name),) = names.items()
+            field.initial = not live
+            self.initial["test_mode"] = not live
+            field.widget = FixedSwitch()
+            text = (
+                _("Only a live account is connected, %(account)s: this is a real bill.")
+                if live
+                else _("Only a test account is connected, %(account)s: no real money moves.")
+            )
+            field.help_text = text % {"account": name}
+
+    def _account_ids(self) -> list[str]:
+        return [self.connections[mode].account_id for mode in sorted(self.connections)]
 
     def clean_amount(self) -> Decimal:
         try:
@@ -158,7 +174,19 @@ class BillingRequestForm(forms.Form):
             test_mode=bool(data.get("test_mode")),
             hosts=billing_settings.REDIRECT_HOSTS,
         )
+        if "test_mode" in data and data.get("accounts"):
+            self._check_account(data["accounts"].split())
         return data
+
+    def _check_account(self, shown: list[str]) -> None:
+        if self.connection.account_id in shown:
+            return
+        text = _("Another account is connected now: %(account)s. Send again to use it.")
+        self.add_error("test_mode", text % {"account": account_name(self.connection)})
+        # Now it is shown; pressing Send once more is a decision.
+        data = cast(Any, self.data).copy()
+        data[self.add_prefix("accounts")] = " ".join(self._account_ids())
+        self.data = data
 
     def _check_amount(self, amount: Decimal, code: str) -> None:
         currency = currency_of(code)

@@ -11,8 +11,9 @@ from ..conf import billing_settings
 from ..models import AgencySettings, SiteBillingSettings
 from .fields import CurrencyField, OneLineField, WebAddressField, refuse_bad_addresses
 from .formats import client_language_choices
+from .health import HealthPanel
 from .panels import BillingRequestsPanel, StripeConnectionPanel, Tab
-from .urls import AGENCY_TAB, SITE_TAB
+from .urls import AGENCY_TAB, HEALTH_TAB, SITE_TAB
 
 
 class AgencySettingsForm(WagtailAdminModelForm):
@@ -77,7 +78,7 @@ class SiteBillingSettingsForm(WagtailAdminModelForm):
 
 
 def agency_edit_handler() -> TabbedInterface:
-    """General · Client billing."""
+    """General · Client billing · Health."""
     return TabbedInterface(
         [
             Tab(
@@ -90,6 +91,7 @@ def agency_edit_handler() -> TabbedInterface:
                 anchor="general",
             ),
             Tab([StripeConnectionPanel()], heading=_("Client billing"), anchor=AGENCY_TAB),
+            Tab([HealthPanel()], heading=_("Health"), anchor=HEALTH_TAB),
         ],
         base_form_class=AgencySettingsForm,
     )

@@ -8,6 +8,7 @@ from ..models import AgencySettings, BillingRequest, SiteBillingSettings
 
 NAMESPACE = "client_billing_admin"
 AGENCY_TAB = "client_billing"
+HEALTH_TAB = "health"
 SITE_TAB = "requests"
 
 

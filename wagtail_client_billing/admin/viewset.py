@@ -14,6 +14,7 @@ from ..permissions import request_policy, requests_for
 from . import acting, creating
 from .account_urls import account_patterns
 from .detail import DetailView
+from .gate import all_behind_gate
 from .listing import IndexView, RequestFilterSet
 from .urls import NAMESPACE
 
@@ -98,7 +99,7 @@ class BillingRequestViewSet(ModelViewSet):
 
     def get_urlpatterns(self) -> list[Any]:
         outside = transaction.non_atomic_requests
-        return [
+        patterns = [
             path("", self.index_view, name="index"),
             path("results/", self.index_results_view, name="index_results"),
             path("new/", creating.AddView.as_view(), name="add"),
@@ -109,6 +110,7 @@ class BillingRequestViewSet(ModelViewSet):
             path("<int:pk>/delete/", outside(acting.DeleteView.as_view()), name="delete"),
             *account_patterns(),
         ]
+        return all_behind_gate(patterns)
 
 
 billing_request_viewset = BillingRequestViewSet()

@@ -10,6 +10,7 @@ from ..sealing import SecretUnreadable
 from ..transactions import outside_transaction
 from .attempts import close_attempt
 from .client import api_for
+from .copies import refuse_copy
 from .reconcile import give_up_when_over, reconcile
 
 State = CheckoutAttempt.State
@@ -31,9 +32,13 @@ def delete_request(request_pk: int, *, user: Any) -> Outcome:
     ``PAID`` and ``PROCESSING`` mean that it was not deleted, since money came or is under way.
     ``WAITING`` means that Stripe could not be asked: the hold stays, nothing can be paid through
     our page, and the sweep finishes it. ``LOST`` is the same where the account is lost to us: the
-    change is made when its session must be over. Raises ``BeingChanged`` or ``NotAllowed``.
+    change is made when its session must be over. Raises ``BeingChanged``, ``NotAllowed`` or
+    ``CopyOfProduction``.
     """
     outside_transaction()
+    request = BillingRequest.objects.get(pk=request_pk)
+    # Before the hold, which only Stripe's word could lift.
+    refuse_copy(StripeConnection.objects.of_account(request.account_id, request.livemode))
     lifecycle.place_hold(request_pk, BillingRequest.Hold.DELETE, user=user)
     return finish_hold(request_pk, waiting=True)
 

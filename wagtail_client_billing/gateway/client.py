@@ -2,7 +2,8 @@
 
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -14,6 +15,7 @@ from .. import __version__, sealing
 from ..conf import billing_settings
 from ..errors import (
     AccountLost,
+    CopyOfProduction,
     NoSuchObject,
     NotConnected,
     StripeRefused,
@@ -42,14 +44,17 @@ class Api:
         self, key: str, *, waiting: bool = False, connection: StripeConnection | None = None
     ) -> None:
         self.connection = connection
-        self._client = _client(key, RETRIES_WAITING if waiting else 0)
+        self._client = _client(key, RETRIES_WAITING if waiting else 0, self._before, self._after)
+        # How far our clock is ahead of Stripe's, by the latest answer.
+        self.clock_skew_seconds: int | None = None
 
     def call(self, ask: Callable[[Any], Any]) -> dict[str, Any]:
         """Runs ``ask(client)`` and returns Stripe's object as plain data.
 
         Raises ``StripeUnavailable`` when asking again may help, ``AccountLost`` when the key is
         worth nothing any more (the connection is then marked as broken), ``NoSuchObject`` for a
-        404 and ``StripeRefused`` for every other no.
+        404, ``StripeRefused`` for every other no, and ``CopyOfProduction``, before anything is
+        sent, where a connection of another host would be used for more than reading.
         """
         import stripe
 
@@ -68,6 +73,19 @@ class Api:
                 mark_broken(self.connection, str(translated))
             # The SDK's frames hold the key, and an error report shows the frames of a cause.
             raise translated from None
+
+    def _before(self, method: str) -> None:
+        # The one way out, so that no call can forget it.
+        if method.lower() != "get" and self.connection is not None and self.connection.is_copy:
+            raise CopyOfProduction()
+
+    def _after(self, headers: Mapping[str, str]) -> None:
+        try:
+            theirs = parsedate_to_datetime(headers.get("Date") or headers.get("date") or "")
+            self.clock_skew_seconds = round((timezone.now() - theirs).total_seconds())
+        except (TypeError, ValueError):
+            # No date, or none that can be read: then nothing is known.
+            return
 
 
 @sensitive_variables("key")
@@ -100,8 +118,21 @@ def stand_in() -> str:
 
 
 @sensitive_variables("key")
-def _client(key: str, retries: int) -> Any:
+def _client(
+    key: str,
+    retries: int,
+    before: Callable[[str], None],
+    after: Callable[[Mapping[str, str]], None],
+) -> Any:
+    """The SDK's client; ``before`` sees the method of each exchange, ``after`` its headers."""
     import stripe
+
+    class HTTPClient(stripe.RequestsClient):
+        def request(self, method: str, *args: Any, **kwargs: Any) -> Any:
+            before(method)
+            answer = super().request(method, *args, **kwargs)
+            after(answer[2])
+            return answer
 
     logging.getLogger("stripe").addFilter(_tells_no_secret)
     # Telemetry writes into the home directory, which a container may not have.
@@ -115,7 +146,7 @@ def _client(key: str, retries: int) -> Any:
     return stripe.StripeClient(
         key,
         max_network_retries=retries,
-        http_client=stripe.RequestsClient(timeout=TIMEOUT),
+        http_client=HTTPClient(timeout=TIMEOUT),
         **options,
     )
 

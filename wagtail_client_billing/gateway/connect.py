@@ -12,6 +12,7 @@ from django.views.decorators.debug import sensitive_variables
 from .. import sealing
 from ..conf import billing_settings
 from ..errors import AccountLost, BillingError, NoSuchObject, StripeRefused
+from ..hosts import this_host
 from ..lifecycle.record import user_name
 from ..models import StripeConnection
 from ..transactions import outside_transaction
@@ -101,6 +102,7 @@ def connect_with_key(
         "connected_by_name": user_name(user),
         "connected_at": timezone.now(),
         "unlinked_at": None,
+        "host": this_host(),
     }
     connection = _store(account["id"], livemode, values)
     ensure_endpoint(connection, waiting=True)

@@ -13,6 +13,7 @@ from ..links import webhook_url
 from ..models import StripeConnection, WebhookEndpoint
 from ..sealing import SecretUnreadable
 from .client import api_for
+from .copies import refuse_copy
 
 State = WebhookEndpoint.State
 
@@ -47,7 +48,9 @@ def ensure_endpoint(connection: StripeConnection, *, waiting: bool = False) -> W
 
     Never raises for what Stripe does: without an endpoint the connection works by asking. The
     row then says *missing*, or *creating* when Stripe could not be reached and the sweep goes on.
+    Raises ``CopyOfProduction``: a copy leaves the endpoint of the real installation alone.
     """
+    refuse_copy(connection)
     endpoint, old = _row_for(connection)
     if old is not None:
         delete_endpoint(old, waiting=waiting)
@@ -74,6 +77,9 @@ def _row_for(connection: StripeConnection) -> tuple[WebhookEndpoint, WebhookEndp
             state__in=[State.ACTIVE, State.CREATING, State.MISSING]
         ).first()
         if endpoint is not None and endpoint.state == State.MISSING:
+            if endpoint.stripe_id:
+                # It was there once: its secrets and events stay, and what is left of it goes.
+                return _new_row(connection), endpoint
             # A refusal is remembered with its key; another try is another call.
             endpoint.delete()
             endpoint = None
@@ -112,8 +118,9 @@ def delete_endpoint(endpoint: WebhookEndpoint, *, waiting: bool = False) -> bool
     """Removes an endpoint at Stripe; the row keeps its secrets for late deliveries.
 
     Returns False when Stripe could not be asked; the row then counts as deleted all the same,
-    since what arrives there is only ever a hint.
+    since what arrives there is only ever a hint. Raises ``CopyOfProduction``.
     """
+    refuse_copy(endpoint.connection)
     deleted = True
     if endpoint.stripe_id:
         try:

@@ -12,7 +12,14 @@ from django.db.models import Q
 from django.utils import timezone
 
 from .. import lifecycle
-from ..errors import AccountLost, NoSuchObject, NotConnected, StripeRefused, StripeUnavailable
+from ..errors import (
+    AccountLost,
+    CopyOfProduction,
+    NoSuchObject,
+    NotConnected,
+    StripeRefused,
+    StripeUnavailable,
+)
 from ..models import BillingRequest, CheckoutAttempt, StripeConnection
 from ..sealing import SecretUnreadable
 from ..transactions import outside_transaction
@@ -32,13 +39,15 @@ class Reconciled:
     """What came of it.
 
     Whether anything changed here, how many sessions Stripe told us about, whether it could not
-    be reached (asking again may help), and whether its account is lost to us (it cannot).
+    be reached (asking again may help), whether its account is lost to us (it cannot), and whether
+    something was left to the installation of which this is a copy.
     """
 
     changed: bool = False
     asked: int = 0
     unreachable: bool = False
     lost: bool = False
+    copy: bool = False
 
 
 @dataclass(frozen=True)
@@ -117,6 +126,8 @@ def _ask(
         result.asked += 1
     except StripeUnavailable:
         result.unreachable = True
+    except CopyOfProduction:
+        result.copy = True
     except (AccountLost, NotConnected, SecretUnreadable, NoSuchObject):
         result.lost = True
         give_up_when_over(attempt)

@@ -19,6 +19,7 @@ from ..sealing import SecretUnreadable
 from ..transactions import outside_transaction
 from .attempts import close_attempt
 from .client import Api, api_for
+from .copies import refuse_copy
 from .endpoints import delete_endpoint
 from .reconcile import reconcile
 
@@ -50,9 +51,11 @@ def unlink(connection: StripeConnection, *, user: Any = None) -> UnlinkReport:
     """Unlinks an account. Always ends; what could not be closed is in the report.
 
     First nothing new can be opened, then open sessions are closed, then the endpoint and the key
-    go. A session that could not be closed ends by itself at its time.
+    go. A session that could not be closed ends by itself at its time. Raises ``CopyOfProduction``,
+    with nothing changed, where this is a copy: there an account is forgotten instead.
     """
     outside_transaction()
+    refuse_copy(connection)
     with transaction.atomic():
         # Pay locks this row before it opens anything.
         locked = StripeConnection.objects.select_for_update().get(pk=connection.pk)

@@ -20,6 +20,7 @@ from ..models import (
     CheckoutAttempt,
     LogEntry,
     Payment,
+    StripeConnection,
     StripeEvent,
     WebhookEndpoint,
 )
@@ -129,7 +130,9 @@ def drain(deadline: float, stripe_round: Round | None = None) -> int:
 def _claim() -> StripeEvent | None:
     now = timezone.now()
     free = Q(claimed_at=None) | Q(claimed_at__lt=now - CLAIM_LASTS)
-    due = StripeEvent.objects.filter(free, state=State.RECEIVED, next_try_at__lte=now)
+    due = StripeEvent.objects.filter(free, state=State.RECEIVED, next_try_at__lte=now).exclude(
+        endpoint__connection__in=StripeConnection.objects.copies()
+    )
     for event in due.select_related("endpoint__connection").order_by("pk")[:20]:
         mine = StripeEvent.objects.filter(
             pk=event.pk, state=State.RECEIVED, claimed_at=event.claimed_at

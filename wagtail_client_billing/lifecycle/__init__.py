@@ -18,6 +18,7 @@ from .holds import apply_hold, lift_hold, place_hold
 from .mailing import (
     delivery_accepted,
     delivery_failed,
+    drop_queued,
     move_once_for_first_delivery,
     resend,
 )
@@ -43,6 +44,7 @@ __all__ = [
     "create_request",
     "delivery_accepted",
     "delivery_failed",
+    "drop_queued",
     "expire_overdue",
     "flag_review",
     "lift_hold",

@@ -10,8 +10,8 @@ from django.db import transaction
 from django.utils import timezone
 
 from ..conf import billing_settings
-from ..errors import NotAllowed
-from ..models import AgencySettings, BillingRequest, EmailDelivery
+from ..errors import CopyOfProduction, NotAllowed
+from ..models import AgencySettings, BillingRequest, EmailDelivery, StripeConnection
 from ..waking import wake_on_commit
 from .record import Action, Cause, lock, note, write
 
@@ -58,7 +58,13 @@ def tell_agency(request: BillingRequest, kind: str, **facts: Any) -> EmailDelive
 
 
 def resend(request: BillingRequest, *, user: Any) -> EmailDelivery:
-    """Queues the e-mail with the link once more. Raises ``NotAllowed`` unless pending."""
+    """Queues the e-mail with the link once more.
+
+    Raises ``NotAllowed`` unless pending, and ``CopyOfProduction`` where nothing is mailed.
+    """
+    connection = StripeConnection.objects.of_account(request.account_id, request.livemode)
+    if connection is not None and connection.is_copy:
+        raise CopyOfProduction()
     with transaction.atomic():
         request = lock(request.pk)
         if request.status != request.Status.PENDING or request.is_over:
@@ -94,6 +100,36 @@ def move_once_for_first_delivery(request_pk: int) -> datetime | None:
                     evidence={"expires_at": expires_at.isoformat()},
                 )
         return request.expires_at
+
+
+def drop_queued(account_id: str, livemode: bool, *, user: Any) -> int:
+    """Ends what still waits to be mailed for an account's requests; returns how many mails."""
+    queued = EmailDelivery.objects.filter(
+        state=EmailDelivery.State.QUEUED,
+        request__account_id=account_id,
+        request__livemode=livemode,
+    )
+    dropped = 0
+    for delivery in list(queued.order_by("pk")):
+        with transaction.atomic():
+            request = lock(delivery.request_id)
+            changed = queued.filter(pk=delivery.pk).update(
+                state=EmailDelivery.State.FAILED, problem=EmailDelivery.Problem.OBSOLETE
+            )
+            if changed:
+                note(
+                    request,
+                    Action.MAIL_FAILED,
+                    cause=Cause.EDITOR,
+                    user=user,
+                    evidence={
+                        "to": delivery.to,
+                        "kind": delivery.kind,
+                        "problem": EmailDelivery.Problem.OBSOLETE.value,
+                    },
+                )
+            dropped += changed
+    return dropped
 
 
 def delivery_accepted(delivery: EmailDelivery) -> None:

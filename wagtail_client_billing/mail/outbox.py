@@ -4,10 +4,11 @@ import logging
 import time
 from datetime import datetime, timedelta
 
+from django.db.models import Exists, OuterRef, QuerySet
 from django.utils import timezone
 
 from .. import lifecycle
-from ..models import BillingRequest, EmailDelivery
+from ..models import BillingRequest, EmailDelivery, StripeConnection
 from ..rounds import Round
 from ..transactions import outside_transaction
 from .compose import compose
@@ -120,9 +121,26 @@ def _failed(delivery: EmailDelivery, problem: Problem, error: str) -> Problem:
     return problem
 
 
+def due_deliveries() -> QuerySet[EmailDelivery]:
+    """What waits to be sent from here; a copy of production writes to nobody's clients."""
+    copies = StripeConnection.objects.copies().filter(
+        account_id=OuterRef("request__account_id"), livemode=OuterRef("request__livemode")
+    )
+    return EmailDelivery.objects.filter(~Exists(copies), state=State.QUEUED)
+
+
+def waiting_for(connection: StripeConnection) -> int:
+    """How many mails wait for an account's requests."""
+    return EmailDelivery.objects.filter(
+        state=State.QUEUED,
+        request__account_id=connection.account_id,
+        request__livemode=connection.livemode,
+    ).count()
+
+
 def _claim() -> EmailDelivery | None:
     now = timezone.now()
-    due = EmailDelivery.objects.filter(state=State.QUEUED, next_try_at__lte=now)
+    due = due_deliveries().filter(next_try_at__lte=now)
     for delivery in due.order_by("next_try_at", "pk")[:20]:
         # Whoever changes the row first has it.
         mine = due.filter(pk=delivery.pk).update(

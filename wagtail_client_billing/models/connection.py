@@ -9,6 +9,8 @@ from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from ..hosts import this_host
+
 
 class StripeConnectionQuerySet(models.QuerySet["StripeConnection"]):
     def active(self) -> Self:
@@ -17,7 +19,17 @@ class StripeConnectionQuerySet(models.QuerySet["StripeConnection"]):
 
     def usable(self) -> Self:
         """Connections that new bills can be sent with."""
-        return self.active().filter(broken_at=None)
+        return self.active().filter(broken_at=None).at_home()
+
+    def at_home(self) -> Self:
+        """Connections that were made at this host; all of them where it has no name."""
+        here = this_host()
+        return self.filter(host__in=["", here]) if here else self.all()
+
+    def copies(self) -> Self:
+        """Connections, linked or not, that belong to the installation at another host."""
+        here = this_host()
+        return self.exclude(host__in=["", here]) if here else self.none()
 
     def of_account(self, account_id: str, livemode: bool) -> "StripeConnection | None":
         """The connection through which an account is asked, linked or not."""
@@ -93,12 +105,21 @@ class StripeConnection(models.Model):
 
     def __str__(self) -> str:
         mode = _("live") if self.livemode else _("test")
-        return f"{self.account_name or self.account_id} ({mode})"
+        # Wagtail's history keeps this text, and some accounts have no name but an address.
+        named = self.account_name and "@" not in self.account_name
+        return f"{self.account_name if named else self.account_id} ({mode})"
 
     @property
     def usable(self) -> bool:
-        """Whether Stripe can be asked with it at all."""
-        return bool(self.account_id) and self.unlinked_at is None and self.broken_at is None
+        """Whether new bills can be sent and paid with it."""
+        linked = bool(self.account_id) and self.unlinked_at is None
+        return linked and self.broken_at is None and not self.is_copy
+
+    @property
+    def is_copy(self) -> bool:
+        """Whether it belongs to the installation at another host, of which this is a copy."""
+        here = this_host()
+        return bool(here and self.host) and self.host != here
 
 
 class WebhookEndpoint(models.Model):

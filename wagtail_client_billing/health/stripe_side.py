@@ -1,0 +1,180 @@
+"""How we stand with Stripe, as far as our tables know."""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+from django.db.models import Max
+from django.utils.translation import gettext as _
+
+from .. import sealing
+from ..gateway.connect import RIGHTS
+from ..hosts import this_host
+from ..mail.outbox import waiting_for
+from ..models import Payment, StripeConnection, WebhookEndpoint
+from .findings import Finding, advice, ok, problem, when
+
+# Stripe delivers within seconds, and repeats for hours.
+WEBHOOK_IS_LATE = timedelta(hours=1)
+LOOK_BACK = timedelta(days=7)
+# Stripe refuses sessions that end too early or too late by its own clock, and we signatures that
+# are five minutes old.
+SKEW_IS_SEEN_SECONDS = 30
+SKEW_IS_HARMFUL_SECONDS = 120
+# Without these bills are paid all the same, only later or with less to see.
+RIGHTS_TO_DO_WITHOUT = ("webhook", "event")
+
+State = WebhookEndpoint.State
+
+
+def copies(now: datetime) -> Iterator[Finding]:
+    """Whether this is a copy of the installation at which an account was connected."""
+    found = list(StripeConnection.objects.active().copies())
+    for connection in found:
+        facts = {
+            "account": connection,
+            "there": connection.host,
+            "here": this_host(),
+            "count": waiting_for(connection),
+        }
+        text = _(
+            "%(account)s was connected at %(there)s, and this is %(here)s: nothing is mailed for it"
+            " (waiting: %(count)d) and nothing is changed at Stripe."
+        )
+        todo = _("In the agency settings, say which one is the real one, or forget the connection.")
+        yield problem("copies", text % facts, todo)
+    if not found:
+        yield ok("copies", _("This is no copy of another installation."))
+
+
+def connections(now: datetime) -> Iterator[Finding]:
+    """Each linked account: usable, restricted or broken."""
+    active = list(StripeConnection.objects.active())
+    if not active:
+        todo = _("Connect one in Settings → Agency settings → Client billing.")
+        yield advice("connections", _("No Stripe account is connected."), todo)
+    for connection in active:
+        facts = {"account": connection, "why": connection.broken_why}
+        if connection.broken_at:
+            todo = _("Give it a new key in Settings → Agency settings → Client billing.")
+            yield problem("connections", _("%(account)s: %(why)s") % facts, todo)
+        elif not connection.charges_enabled:
+            todo = _("Answer in Stripe's dashboard what is asked there, then check again.")
+            text = _("%(account)s cannot take payments yet.") % facts
+            yield problem("connections", text, todo)
+        else:
+            yield ok("connections", _("%(account)s is ready.") % facts)
+
+
+def rights(now: datetime) -> Iterator[Finding]:
+    """Whether each key may do all that is needed."""
+    for connection in StripeConnection.objects.active().exclude(sealed_key=""):
+        missing = [str(slug) for slug in connection.missing_rights]
+        if not missing:
+            yield ok(
+                "rights", _("The key of %(account)s has its permissions.") % {"account": connection}
+            )
+            continue
+        boxes = ", ".join(str(RIGHTS.get(slug, slug.removeprefix("rak_"))) for slug in missing)
+        text = _("The key of %(account)s lacks permissions: %(boxes)s.")
+        todo = _("Tick these boxes on Stripe's page of the key, then check again.")
+        can_do_without = all(
+            slug.removeprefix("rak_").startswith(RIGHTS_TO_DO_WITHOUT) for slug in missing
+        )
+        say = advice if can_do_without else problem
+        yield say("rights", text % {"account": connection, "boxes": boxes}, todo)
+
+
+def webhooks(now: datetime) -> Iterator[Finding]:
+    """Whether Stripe can tell us of payments, and does."""
+    for connection in StripeConnection.objects.usable():
+        endpoint = _endpoint_of(connection)
+        if endpoint is None or endpoint.state != State.ACTIVE:
+            yield _no_endpoint(connection, endpoint)
+            continue
+        paid = Payment.objects.filter(
+            account_id=connection.account_id,
+            livemode=connection.livemode,
+            attempt__isnull=False,
+            received_at__gt=max(now - LOOK_BACK, endpoint.created_at),
+        ).aggregate(last=Max("received_at"))["last"]
+        heard = endpoint.last_event_at
+        facts = {"account": connection, "url": endpoint.url}
+        if paid and now - paid > WEBHOOK_IS_LATE and (heard is None or heard < paid):
+            text = _("%(account)s: no event has come since the payment of %(moment)s.")
+            todo = _("See in Stripe's dashboard what %(url)s answers.") % facts
+            yield problem("webhooks", text % {**facts, "moment": when(paid)}, todo)
+        elif heard:
+            text = _("%(account)s: the last event came %(moment)s.")
+            yield ok("webhooks", text % {**facts, "moment": when(heard)})
+        else:
+            yield ok("webhooks", _("%(account)s: no event has come so far.") % facts)
+
+
+def _endpoint_of(connection: StripeConnection) -> WebhookEndpoint | None:
+    """The endpoint that hears of the account: its own, or the operator's platform's."""
+    alive: list[str] = [State.ACTIVE, State.CREATING, State.MISSING]
+    own = list(connection.endpoints.filter(state__in=alive))
+    platform = WebhookEndpoint.objects.filter(
+        connection=None, livemode=connection.livemode, state=State.ACTIVE
+    )
+    if not own and connection.flow != StripeConnection.Flow.RESTRICTED_KEY:
+        return platform.first()
+    return min(own, key=lambda endpoint: alive.index(endpoint.state), default=None)
+
+
+def _no_endpoint(connection: StripeConnection, endpoint: WebhookEndpoint | None) -> Finding:
+    facts = {"account": connection, "why": endpoint.error if endpoint else ""}
+    if endpoint is not None and endpoint.state == State.CREATING:
+        text = _("%(account)s: the webhook endpoint is being made.") % facts
+        return advice("webhooks", text, _("Wait a few minutes, or press Check again."))
+    text = _(
+        "%(account)s has no webhook endpoint: payments are found by asking Stripe, within ten"
+        " minutes. %(why)s"
+    )
+    todo = _("Press Check again in the agency settings, with a key that may make one.")
+    return advice("webhooks", (text % facts).strip(), todo)
+
+
+def clock(now: datetime) -> Iterator[Finding]:
+    """How far our clock is from Stripe's, when it was last compared."""
+    for connection in StripeConnection.objects.active().exclude(clock_skew_seconds=None):
+        skew = connection.clock_skew_seconds or 0
+        off = abs(skew)
+        if off < SKEW_IS_SEEN_SECONDS:
+            continue
+        text = (
+            _("This server's clock is %(count)d seconds ahead of Stripe's.")
+            if skew > 0
+            else _("This server's clock is %(count)d seconds behind Stripe's.")
+        )
+        say = problem if off >= SKEW_IS_HARMFUL_SECONDS else advice
+        todo = _("Let the server set its clock by itself (NTP), then check again.")
+        yield say("clock", text % {"count": off}, todo)
+        return
+    yield ok("clock", _("No difference from Stripe's clock was seen."))
+
+
+def secrets(now: datetime) -> Iterator[Finding]:
+    """Whether what is stored encrypted can still be opened."""
+    unreadable = False
+    todo = _("Put the old key back into ENCRYPTION_KEYS, or connect the account again.")
+    for connection in StripeConnection.objects.active().exclude(sealed_key=""):
+        if not _opens(connection.sealed_key):
+            unreadable = True
+            text = _("The key of %(account)s cannot be opened.") % {"account": connection}
+            yield problem("secrets", text, todo)
+    for endpoint in WebhookEndpoint.objects.filter(state=State.ACTIVE):
+        if not all(_opens(secret) for secret in endpoint.sealed_secrets):
+            unreadable = True
+            text = _("A secret of the webhook endpoint %(id)s cannot be opened.")
+            yield problem("secrets", text % {"id": endpoint}, todo)
+    if not unreadable:
+        yield ok("secrets", _("All stored secrets can be opened."))
+
+
+def _opens(sealed: str) -> bool:
+    try:
+        sealing.open(sealed)
+    except sealing.SecretUnreadable:
+        return False
+    return True
