@@ -19,6 +19,10 @@ class StripeConnectionQuerySet(models.QuerySet["StripeConnection"]):
         """Connections that new bills can be sent with."""
         return self.active().filter(broken_at=None)
 
+    def being_unlinked(self) -> Self:
+        """Unlinked connections of which something is left to do at Stripe."""
+        return self.exclude(unlinked_at=None).filter(let_go_at=None)
+
     def of_account(self, account_id: str, livemode: bool) -> "StripeConnection | None":
         """The connection through which an account is asked, linked or not."""
         return self.filter(account_id=account_id, livemode=livemode).first()
@@ -71,6 +75,8 @@ class StripeConnection(models.Model):
     broken_at = models.DateTimeField(_("broken since"), null=True, blank=True)
     broken_why = models.CharField(_("why it is broken"), max_length=255, blank=True)
     unlinked_at = models.DateTimeField(_("unlinked"), null=True, blank=True)
+    # When unlinking had ended: until then the sweep goes on with it.
+    let_go_at = models.DateTimeField(_("let go"), null=True, blank=True)
 
     objects = StripeConnectionQuerySet.as_manager()
 
