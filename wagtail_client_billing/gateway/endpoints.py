@@ -6,6 +6,7 @@ An endpoint is replaced by making a second one first. Both are believed until th
 import uuid
 from contextlib import suppress
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from django.db import transaction
@@ -146,7 +147,7 @@ def delete_endpoint(endpoint: WebhookEndpoint, *, waiting: bool = False) -> bool
         # the answer that would have told us its id was lost.
         found = endpoint.stripe_id or (not endpoint.sealed_secrets and _id_at_stripe(api, endpoint))
         if found:
-            api.call(lambda client: client.v1.webhook_endpoints.delete(found))
+            api.call(partial(_delete, found))
     except StripeUnavailable:
         return False
     except (BillingError, SecretUnreadable):
@@ -183,8 +184,7 @@ def remove_strays(connection: StripeConnection, *, waiting: bool = False) -> Non
         api = api_for(connection, waiting=waiting)
         for found in _all_at_stripe(api):
             if _uuid_in(found) in deleted:
-                stray = found["id"]
-                api.call(lambda client, id=stray: client.v1.webhook_endpoints.delete(id))
+                api.call(partial(_delete, found["id"]))
 
 
 def drop_old_secrets() -> int:
@@ -210,6 +210,10 @@ def _all_at_stripe(api: Api) -> list[dict[str, Any]]:
 def _id_at_stripe(api: Api, endpoint: WebhookEndpoint) -> str:
     wanted = str(endpoint.uuid)
     return next((at["id"] for at in _all_at_stripe(api) if _uuid_in(at) == wanted), "")
+
+
+def _delete(stripe_id: str, client: Any) -> Any:
+    return client.v1.webhook_endpoints.delete(stripe_id)
 
 
 def _uuid_in(at_stripe: dict[str, Any]) -> str:
