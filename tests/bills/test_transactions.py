@@ -120,6 +120,7 @@ AT_HOME = {
     "endpoints.count_as_deleted",
     "endpoints.drop_old_secrets",
     "endpoints.endpoint_of",
+    "endpoints.row_to_make",
     "endpoints.store_secret",
     "reconcile.give_up_when_over",
     "rights.box",

@@ -17,7 +17,7 @@ from ..models import StripeConnection
 from ..transactions import outside_transaction
 from . import rights, webhooks
 from .client import Api, api_for
-from .endpoints import ensure_endpoint, remove_strays
+from .endpoints import ensure_endpoint, remove_strays, row_to_make
 from .unlink import UnlinkReport, unlink, unlink_preview
 
 __all__ = [
@@ -138,6 +138,8 @@ def _store(account_id: str, livemode: bool, values: dict[str, Any]) -> StripeCon
                 connection, _created = StripeConnection.objects.update_or_create(
                     account_id=account_id, livemode=livemode, defaults=values
                 )
+                # With it, so that the sweep makes the endpoint if we die before we have.
+                row_to_make(connection)
             return connection
         except IntegrityError:
             # Two people connected at once; the database let one through. Look once more whether

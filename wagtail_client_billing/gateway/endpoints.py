@@ -64,7 +64,7 @@ def ensure_endpoint(connection: StripeConnection, *, waiting: bool = False) -> W
     row then says *missing*, or *creating* when Stripe could not be reached and the sweep goes on.
     Raises ``NotAllowed`` where the account was unlinked meanwhile.
     """
-    endpoint = _row_to_make(connection)
+    endpoint = row_to_make(connection)
     if endpoint.state == State.CREATING:
         try:
             _create(connection, endpoint, waiting)
@@ -84,7 +84,7 @@ def roll_secret(connection: StripeConnection, *, waiting: bool = False) -> Webho
     refused; then the endpoint is what it was.
     """
     outside_transaction()
-    endpoint = _row_to_make(connection, another=True)
+    endpoint = row_to_make(connection, another=True)
     try:
         _create(connection, endpoint, waiting)
     except StripeUnavailable:
@@ -93,6 +93,31 @@ def roll_secret(connection: StripeConnection, *, waiting: bool = False) -> Webho
         _not_made(endpoint, error)
         raise
     endpoint.refresh_from_db()
+    return endpoint
+
+
+def row_to_make(connection: StripeConnection, *, another: bool = False) -> WebhookEndpoint:
+    """The row to go on with: one in the making, else the one that works at today's address.
+
+    ``another`` asks for a second one beside it. Raises ``NotAllowed`` for an unlinked account.
+    """
+    with transaction.atomic():
+        _lock_linked(connection)
+        rows = connection.endpoints
+        endpoint = rows.filter(state__in=IN_THE_MAKING).first()
+        if endpoint is None:
+            works = rows.filter(state=State.ACTIVE).first()
+            if works is not None and not another and not _moved(works):
+                return works
+            return _new_row(connection)
+        if endpoint.state == State.MISSING:
+            # A refusal is remembered with its key; another try is another call. The row stays,
+            # since somebody may be registering its address by hand.
+            endpoint.state, endpoint.error = State.CREATING, ""
+            endpoint.url = webhook_url(endpoint.uuid)
+            endpoint.idempotency_key = f"wcb-endpoint-{uuid.uuid4()}"
+            endpoint.created_at = timezone.now()
+            endpoint.save()
     return endpoint
 
 
@@ -225,31 +250,6 @@ def _lock_linked(connection: StripeConnection) -> None:
     locked = StripeConnection.objects.select_for_update().get(pk=connection.pk)
     if locked.unlinked_at is not None:
         raise NotAllowed(_("The account is unlinked."))
-
-
-def _row_to_make(connection: StripeConnection, *, another: bool = False) -> WebhookEndpoint:
-    """The row to go on with: one in the making, else the one that works at today's address.
-
-    ``another`` asks for a second one beside it.
-    """
-    with transaction.atomic():
-        _lock_linked(connection)
-        rows = connection.endpoints
-        endpoint = rows.filter(state__in=IN_THE_MAKING).first()
-        if endpoint is None:
-            works = rows.filter(state=State.ACTIVE).first()
-            if works is not None and not another and not _moved(works):
-                return works
-            return _new_row(connection)
-        if endpoint.state == State.MISSING:
-            # A refusal is remembered with its key; another try is another call. The row stays,
-            # since somebody may be registering its address by hand.
-            endpoint.state, endpoint.error = State.CREATING, ""
-            endpoint.url = webhook_url(endpoint.uuid)
-            endpoint.idempotency_key = f"wcb-endpoint-{uuid.uuid4()}"
-            endpoint.created_at = timezone.now()
-            endpoint.save()
-    return endpoint
 
 
 @sensitive_variables("made")
