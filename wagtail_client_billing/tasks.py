@@ -10,7 +10,7 @@ from collections.abc import Callable
 from django.conf import settings
 
 from . import lifecycle
-from .gateway import webhooks
+from .gateway import endpoints, webhooks
 from .gateway.sweeping import sweep_stripe
 from .mail import outbox
 from .models import Heartbeat
@@ -64,6 +64,7 @@ def sweep() -> int:
     done += outbox.drain(start + seconds * 0.9)
     done += send_due_signals(start + seconds)
     webhooks.prune()
+    endpoints.drop_old_secrets()
     return done
 
 

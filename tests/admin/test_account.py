@@ -197,7 +197,7 @@ def test_unlinking_says_what_happens_and_happens(
     made = StripeConnection.objects.get()
     make_request(site_a, made)
     page = client.get(admin_url("unlink", made.pk)).content.decode()
-    assert "1 pending request can no longer be paid." in page
+    assert "1 pending request cannot be paid until the same account is linked again" in page
     assert "Nothing is deleted" in page
     made.refresh_from_db()
     assert made.unlinked_at is None

@@ -22,13 +22,14 @@ from wagtail_client_billing.errors import (
     NotConnected,
     StripeUnavailable,
 )
-from wagtail_client_billing.gateway import client, connect
+from wagtail_client_billing.gateway import client, connect, rights
 from wagtail_client_billing.gateway.changes import Outcome, delete_request
 from wagtail_client_billing.gateway.checkout import open_checkout
 from wagtail_client_billing.gateway.client import mark_broken
 from wagtail_client_billing.gateway.connect import KeyRefused
 from wagtail_client_billing.gateway.endpoints import EVENTS, ensure_endpoint
 from wagtail_client_billing.gateway.reconcile import reconcile
+from wagtail_client_billing.gateway.unlink import finish_unlink, sessions_left
 from wagtail_client_billing.links import webhook_url
 from wagtail_client_billing.models import LogEntry, StripeConnection, WebhookEndpoint
 from wagtail_client_billing.models.connection import StripeConnectionQuerySet
@@ -151,7 +152,7 @@ def test_a_missing_right_is_named_by_its_box(world, db, right, box):
 def test_the_page_that_makes_a_key_ticks_what_is_needed():
     url = connect.key_page_url(livemode=False)
     assert url.startswith("https://dashboard.stripe.com/test/apikeys/create?")
-    assert all(right in url for right in connect.RIGHTS)
+    assert all(right in url for right in rights.TICKED)
 
 
 @pytest.mark.parametrize("fault", ["503", "500", "429", "lost"])
@@ -357,7 +358,8 @@ def test_an_endpoint_that_is_refused_leaves_a_connection_that_works_by_asking(wo
     connection = connect_with(make_key(without=["webhook_write"]))
     endpoint = connection.endpoints.get()
     assert (endpoint.state, endpoint.stripe_id) == ("missing", "")
-    assert "webhook_write" in endpoint.error
+    assert "Webhook Endpoints: write" in endpoint.error
+    assert connection.missing_rights == ["rak_webhook_write"]
     assert books.endpoints() == []
     assert connection.usable
 
@@ -441,12 +443,12 @@ def test_rule_5_unlinking_closes_sessions_deletes_the_endpoint_and_wipes_the_key
     world.pay_later(processing)
     reconcile(processing.pk, cause=LogEntry.Cause.CHECK)
     preview = connect.unlink_preview(connection)
-    assert (preview.pending, preview.closed, preview.processing) == (3, 1, 1)
+    assert (preview.pending, preview.closed, preview.processing) == (2, 1, 1)
 
     report = connect.unlink(connection, user=None)
 
-    assert (report.pending, report.closed, report.processing) == (3, 1, 1)
-    assert report.not_closed == []
+    assert (report.pending, report.closed, report.processing) == (2, 1, 1)
+    assert report.finished and report.not_closed == report.waiting == []
     assert [s["status"] for s in world.sessions(opened)] == ["expired"]
     assert opened.attempts.get().state == "expired"
     connection.refresh_from_db()
@@ -470,26 +472,69 @@ def test_unlinking_books_what_was_paid_meanwhile(world, bill, connection):
     assert bill.log_entries.get(action="paid").cause == "unlink"
 
 
-def test_rule_5_unlinking_ends_with_stripe_down_and_lists_what_is_open(
-    world, make_bill, connection
-):
+def later(connection, **after):
+    """Has the account unlinked that long ago."""
+    StripeConnection.objects.filter(pk=connection.pk).update(
+        unlinked_at=timezone.now() - timedelta(**after)
+    )
+    connection.refresh_from_db()
+    return connection
+
+
+def unlink_in_an_outage(world, connection):
+    """Unlinks, and has Stripe silent for so long that it is given up."""
+    world.down()
+    connect.unlink(connection)
+    report = finish_unlink(later(connection, minutes=61))
+    world.up()
+    return report
+
+
+def test_with_stripe_down_unlinking_goes_on_until_stripe_answers(world, make_bill, connection):
     bills = [make_bill() for _ in range(5)]
     for bill in bills:
         open_checkout(bill.pk)
+    numbers = [bill.number for bill in bills]
     before = len(books.api_calls())
     world.down()
     report = connect.unlink(connection)
     world.up()
-    assert report.not_closed == [bill.number for bill in bills]
+    assert (report.waiting, report.not_closed, report.finished) == (numbers, [], False)
     assert report.closed == 0
     # Three failures in a row are an outage; one more call is for the endpoint.
     assert len(books.api_calls()) - before <= 4
-    connection.refresh_from_db()
-    assert connection.sealed_key == ""
-    assert connection.unlinked_at
     for bill in bills:
         with pytest.raises(NotConnected):
             open_checkout(bill.pk)
+    assert list(StripeConnection.objects.being_unlinked()) == [connection]
+    assert sessions_left(connection) == 5
+    later(connection, minutes=3)
+    tasks.sweep()
+    connection.refresh_from_db()
+    assert (connection.sealed_key, bool(connection.let_go_at)) == ("", True)
+    assert books.payable_sessions() == books.endpoints() == []
+
+
+def test_rule_5_unlinking_ends_with_stripe_down_and_lists_what_is_open(
+    world, make_bill, connection
+):
+    bills = [make_bill() for _ in range(2)]
+    for bill in bills:
+        open_checkout(bill.pk)
+    report = unlink_in_an_outage(world, connection)
+    assert report.finished
+    assert (report.not_closed, report.waiting) == ([bill.number for bill in bills], [])
+    connection.refresh_from_db()
+    assert connection.sealed_key == "" and connection.let_go_at
+
+
+def test_nobody_waits_longer_than_the_time_that_unlinking_has(world, make_bill, connection):
+    for _ in range(2):
+        open_checkout(make_bill().pk)
+    report = finish_unlink(later(connection, minutes=3), seconds=0)
+    assert (len(report.waiting), report.closed, report.finished) == (2, 0, False)
+    report = finish_unlink(connection)
+    assert (report.waiting, report.closed, report.finished) == ([], 2, True)
 
 
 @pytest.mark.parametrize("minutes", [4, 6])
@@ -497,9 +542,7 @@ def test_rule_5_what_unlinking_left_open_ends_with_its_session(
     world, bill, connection, overdue, minutes
 ):
     open_checkout(bill.pk)
-    world.down()
-    connect.unlink(connection)
-    world.up()
+    unlink_in_an_outage(world, connection)
     overdue(bill)
     end = timezone.now() - timedelta(minutes=minutes)
     bill.attempts.update(expires_at=end, asked_at=end)
@@ -511,11 +554,12 @@ def test_rule_5_what_unlinking_left_open_ends_with_its_session(
 
 def test_unlinking_that_was_interrupted_is_finished_by_the_sweep(world, bill, connection):
     open_checkout(bill.pk)
-    StripeConnection.objects.update(unlinked_at=timezone.now() - timedelta(minutes=4))
+    later(connection, minutes=1)
     tasks.sweep()
     connection.refresh_from_db()
-    assert connection.sealed_key
-    StripeConnection.objects.update(unlinked_at=timezone.now() - timedelta(minutes=6))
+    assert connection.sealed_key, "younger than two minutes it is in somebody's hands"
+    later(connection, minutes=3)
+    WebhookEndpoint.objects.update(state="retiring", retire_at=timezone.now())
     tasks.sweep()
     connection.refresh_from_db()
     assert connection.sealed_key == ""
@@ -561,9 +605,7 @@ def test_what_was_not_confirmed_is_asked_again_after_linking_again(
     world, bill, connection, overdue
 ):
     open_checkout(bill.pk)
-    world.down()
-    connect.unlink(connection)
-    world.up()
+    unlink_in_an_outage(world, connection)
     world.pay(bill)
     overdue(bill)
     now = timezone.now()
@@ -572,7 +614,7 @@ def test_what_was_not_confirmed_is_asked_again_after_linking_again(
     bill.refresh_from_db()
     assert (bill.status, bill.not_confirmed) == ("expired", True)
     connect_with()
-    bill.attempts.update(asked_at=now - timedelta(hours=2))
+    assert len(books.endpoints()) == 1, "what the outage left at Stripe is gone"
     tasks.sweep()
     bill.refresh_from_db()
     assert (bill.status, bill.paid_late, bill.not_confirmed) == ("paid", True, False)
@@ -582,9 +624,7 @@ def test_rule_15_another_account_never_touches_old_bills(world, make_bill, conne
     opened, untouched = make_bill(), make_bill()
     open_checkout(opened.pk)
     (session,) = world.sessions(opened)
-    world.down()
-    connect.unlink(connection)
-    world.up()
+    unlink_in_an_outage(world, connection)
     other = connect_with(OTHER_KEY)
     assert other.account_id != connection.account_id
     before = len(books.api_calls())

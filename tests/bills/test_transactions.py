@@ -75,6 +75,11 @@ def make_another_endpoint(story):
     endpoints.ensure_endpoint(story.connection)
 
 
+def retiring(story):
+    WebhookEndpoint.objects.update(state="retiring", retire_at="2020-01-01T00:00Z")
+    return story.connection
+
+
 # Every way into the gateway that may end at Stripe.
 ENTRIES = {
     "client.Api.call": lambda s: s.api.call(lambda c: c.v1.accounts.retrieve_current()),
@@ -85,7 +90,11 @@ ENTRIES = {
     "checkout.open_checkout": lambda s: checkout.open_checkout(s.bill.pk),
     "connect.connect_with_key": connect_again,
     "connect.check": lambda s: connect.check(s.connection),
+    "connect.replace_key": lambda s: connect.replace_key(s.connection, key=KEY),
     "endpoints.ensure_endpoint": make_another_endpoint,
+    "endpoints.remove_strays": lambda s: endpoints.remove_strays(s.connection),
+    "endpoints.retire_due": lambda s: endpoints.retire_due(retiring(s)),
+    "endpoints.roll_secret": lambda s: endpoints.roll_secret(s.connection),
     "endpoints.delete_endpoint": lambda s: endpoints.delete_endpoint(s.endpoint),
     "reconcile.reconcile": lambda s: reconcile.reconcile(s.bill.pk, cause=LogEntry.Cause.CHECK),
     "sessions.create": lambda s: sessions.create(s.api, s.attempt),
@@ -107,14 +116,25 @@ AT_HOME = {
     "client.stand_in",
     "connect.dashboard_url",
     "connect.key_page_url",
+    "endpoints.believed_secrets",
+    "endpoints.count_as_deleted",
+    "endpoints.drop_old_secrets",
+    "endpoints.endpoint_of",
+    "endpoints.row_to_make",
+    "endpoints.store_secret",
     "reconcile.give_up_when_over",
+    "rights.box",
+    "rights.boxes",
+    "rights.sentence",
     "sessions.intent_id",
     "sessions.intent_status",
     "sessions.mismatch",
     "sessions.payment_facts",
     "sessions.pinned_url",
     "sessions.session_params",
+    "unlink.sessions_left",
     "unlink.unlink_preview",
+    "webhooks.look_again",
     "webhooks.prune",
     "webhooks.receive",
 }

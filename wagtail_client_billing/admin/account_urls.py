@@ -5,7 +5,7 @@ from typing import Any
 from django.db import transaction
 from django.urls import path
 
-from . import connecting, copies, health
+from . import account_changes, connecting, copies, health
 
 
 def account_patterns() -> list[Any]:
@@ -17,6 +17,21 @@ def account_patterns() -> list[Any]:
             "account/<int:pk>/check/",
             outside(connecting.CheckAccountView.as_view()),
             name="check_account",
+        ),
+        path(
+            "account/<int:pk>/key/",
+            outside(account_changes.ReplaceKeyView.as_view()),
+            name="replace_key",
+        ),
+        path(
+            "account/<int:pk>/webhook/",
+            outside(account_changes.WebhookView.as_view()),
+            name="webhook",
+        ),
+        path(
+            "account/<int:pk>/legal/",
+            account_changes.LegalPagesView.as_view(),
+            name="legal_pages",
         ),
         path("account/<int:pk>/unlink/", outside(connecting.UnlinkView.as_view()), name="unlink"),
         path(

@@ -1,13 +1,16 @@
 """The connection cards of the agency settings: one for live, one for test."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
 
+from django.db.models import Max
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
-from ..gateway import connect
-from ..models import StripeConnection, WebhookEndpoint
+from ..gateway import connect, rights
+from ..gateway.endpoints import EVENTS, endpoint_of
+from ..gateway.unlink import sessions_left
+from ..models import BillingRequest, StripeConnection, StripeEvent, WebhookEndpoint
 from .formats import country_name
 from .notices import key_readable
 from .urls import admin_url
@@ -25,6 +28,15 @@ class State:
 
 
 @dataclass(frozen=True)
+class Leaving:
+    """An account that is being unlinked, and what is left to do."""
+
+    name: str
+    sentence: str
+    go_on_url: str
+
+
+@dataclass(frozen=True)
 class Card:
     """One mode's connection, or the absence of one."""
 
@@ -33,9 +45,15 @@ class Card:
     state: State | None = None
     webhook: State | None = None
     country: str = ""
-    dashboard_url: str = ""
-    check_url: str = ""
-    unlink_url: str = ""
+    # Boxes to tick on Stripe's page of the key.
+    missing_boxes: list[str] = field(default_factory=list)
+    # Where Stripe has to be told by hand to deliver, and what.
+    register_url: str = ""
+    events: tuple[str, ...] = ()
+    urls: dict[str, str] = field(default_factory=dict)
+    # Accounts of this mode that are gone, or on their way.
+    leaving: list[Leaving] = field(default_factory=list)
+    gone: list[str] = field(default_factory=list)
 
     @property
     def short_id(self) -> str:
@@ -50,23 +68,83 @@ def cards() -> list[Card]:
         connection.livemode: connection
         for connection in StripeConnection.objects.active().select_related("connected_by")
     }
-    return [
-        _card(linked[livemode]) if livemode in linked else Card(livemode)
-        for livemode in (True, False)
+    return [_card(livemode, linked.get(livemode)) for livemode in (True, False)]
+
+
+def _card(livemode: bool, connection: StripeConnection | None) -> Card:
+    leaving = [
+        _leaving(other)
+        for other in StripeConnection.objects.being_unlinked()
+        if other.livemode == livemode
     ]
-
-
-def _card(connection: StripeConnection) -> Card:
+    if connection is None:
+        return Card(livemode, leaving=leaving, gone=_gone(livemode))
+    by_key = connection.flow == StripeConnection.Flow.RESTRICTED_KEY
+    endpoint = endpoint_of(connection) if by_key else None
+    missing = endpoint is not None and endpoint.state == WebhookEndpoint.State.MISSING
+    urls = {
+        "dashboard": connect.dashboard_url(connection),
+        "keys": connect.dashboard_url(connection, "apikeys"),
+        "check": admin_url("check_account", connection.pk),
+        "legal_pages": admin_url("legal_pages", connection.pk),
+        "unlink": admin_url("unlink", connection.pk),
+    }
+    if by_key:
+        urls["replace_key"] = admin_url("replace_key", connection.pk)
+        if endpoint is not None and endpoint.state != WebhookEndpoint.State.CREATING:
+            urls["webhook"] = admin_url("webhook", connection.pk)
     return Card(
-        livemode=connection.livemode,
+        livemode=livemode,
         connection=connection,
         state=state_of(connection),
         webhook=webhook_state(connection),
         country=country_name(connection.country),
-        dashboard_url=connect.dashboard_url(connection),
-        check_url=admin_url("check_account", connection.pk),
-        unlink_url=admin_url("unlink", connection.pk),
+        missing_boxes=rights.boxes(connection.missing_rights) if by_key else [],
+        register_url=endpoint.url if endpoint is not None and missing else "",
+        events=EVENTS if missing else (),
+        urls=urls,
+        leaving=leaving,
     )
+
+
+def _leaving(connection: StripeConnection) -> Leaving:
+    left = sessions_left(connection)
+    if left:
+        text = ngettext(
+            "%(count)d open payment page is still to be closed at Stripe.",
+            "%(count)d open payment pages are still to be closed at Stripe.",
+            left,
+        ) % {"count": left}
+    else:
+        text = _("What is left is to tell Stripe, and to wipe the key.")
+    return Leaving(
+        connection.account_name or connection.account_id,
+        text,
+        admin_url("unlink", connection.pk),
+    )
+
+
+def _gone(livemode: bool) -> list[str]:
+    """What waits for an account that was unlinked to be linked again."""
+    found = []
+    unlinked = StripeConnection.objects.exclude(unlinked_at=None).filter(livemode=livemode)
+    for connection in unlinked.exclude(account_id=""):
+        unchecked = StripeEvent.objects.filter(
+            endpoint__connection=connection, state=StripeEvent.State.UNCHECKED
+        ).count()
+        pending = BillingRequest.objects.filter(
+            account_id=connection.account_id,
+            livemode=livemode,
+            status=BillingRequest.Status.PENDING,
+        ).count()
+        if unchecked or pending:
+            text = _(
+                "%(account)s was unlinked. Pending requests of it: %(pending)d; Stripe events not"
+                " checked: %(events)d. Link the same account again, and both are looked into."
+            )
+            name = connection.account_name or connection.account_id
+            found.append(text % {"account": name, "pending": pending, "events": unchecked})
+    return found
 
 
 def state_of(connection: StripeConnection) -> State:
@@ -76,14 +154,14 @@ def state_of(connection: StripeConnection) -> State:
             "critical",
             _("Broken"),
             _("The stored key cannot be read: the installation's encryption keys have changed."),
-            _("Unlink the account and connect it again with its key, or restore the old keys."),
+            _("Replace the key, or restore the old encryption keys."),
         )
     if connection.broken_at:
         return State(
             "critical",
             _("Broken"),
             connection.broken_why or _("Stripe no longer accepts the key of this account."),
-            _("Create a new key at Stripe, unlink the account and connect it again."),
+            _("Create a new key at Stripe and press Replace key. Until then nothing can be sent."),
         )
     if connection.is_copy:
         return State(
@@ -105,13 +183,15 @@ def state_of(connection: StripeConnection) -> State:
 
 def webhook_state(connection: StripeConnection) -> State:
     """Whether Stripe tells us of payments by itself."""
-    endpoint: Any = connection.endpoints.exclude(state=WebhookEndpoint.State.DELETED).first()
-    slower = _("Payments are still found, within a few minutes, by asking Stripe.")
+    endpoint = endpoint_of(connection)
+    slower = _("Until then the status is checked every 10 minutes.")
     if endpoint is None or endpoint.state == WebhookEndpoint.State.MISSING:
         why = (endpoint and endpoint.error) or _("No webhook endpoint could be made.")
         return State("warning", _("No webhook"), why, slower)
     if endpoint.state == WebhookEndpoint.State.CREATING:
         return State("warning", _("Webhook being made"), "", slower)
-    if endpoint.last_event_at is None:
+    # One that is being replaced is heard as well.
+    last = connection.endpoints.aggregate(last=Max("last_event_at"))["last"]
+    if last is None:
         return State("info", _("No event yet"))
-    return State("positive", _("Working"), moment=endpoint.last_event_at)
+    return State("positive", _("Working"), moment=last)

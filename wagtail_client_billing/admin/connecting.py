@@ -14,8 +14,12 @@ from ..models import StripeConnection
 from ..sealing import BadEncryptionKey, SecretUnreadable
 from . import audit
 from .connect_form import ConnectForm
-from .pages import AgencyPage
+from .formats import country_name
+from .pages import AgencyPage, ConnectionPage
 from .urls import agency_settings_url
+
+# Beyond that many numbers nobody reads on; all are in the audit log.
+SHOWN = 20
 
 
 class ConnectView(AgencyPage):
@@ -39,10 +43,7 @@ class ConnectView(AgencyPage):
             messages.error(request, _("The account was not connected. Please correct the errors."))
             return self.show(form)
         audit.note(request.user, connection, "connect", flow=connection.flow)
-        text = _("Connected to %(account)s.")
-        messages.success(
-            request, text % {"account": connection.account_name or connection.account_id}
-        )
+        messages.success(request, connected_sentence(connection, form.cleaned_data["country"]))
         return HttpResponseRedirect(agency_settings_url())
 
     def connect(self, form: ConnectForm) -> StripeConnection | None:
@@ -73,17 +74,6 @@ class ConnectView(AgencyPage):
         )
 
 
-class ConnectionPage(AgencyPage):
-    """A page about one linked account."""
-
-    def setup(self, request: Any, *args: Any, **kwargs: Any) -> None:
-        super().setup(request, *args, **kwargs)
-        self.object = get_object_or_404(StripeConnection.objects.active(), pk=kwargs["pk"])
-
-    def get_page_subtitle(self) -> str:
-        return self.object.account_name or self.object.account_id
-
-
 class CheckAccountView(ConnectionPage):
     """Reads the account again. Reaches Stripe: no transaction may be open around it."""
 
@@ -102,7 +92,7 @@ class CheckAccountView(ConnectionPage):
         try:
             connect.check(self.object)
         except SecretUnreadable:
-            messages.error(request, _("The stored key cannot be read. Connect the account again."))
+            messages.error(request, _("The stored key cannot be read. Replace the key."))
         except BillingError as error:
             messages.error(request, str(error))
         else:
@@ -115,13 +105,17 @@ class CheckAccountView(ConnectionPage):
 
 
 class UnlinkView(ConnectionPage):
-    """Says in numbers what unlinking does; the red button does it.
+    """Says in numbers what unlinking does; the red button does it, or goes on with it.
 
     Reaches Stripe: no transaction may be open around it.
     """
 
     template_name = "wagtail_client_billing/admin/confirm.html"
     page_title = gettext_lazy("Unlink account")
+
+    def find(self, pk: int) -> StripeConnection:
+        found = StripeConnection.objects
+        return get_object_or_404(found.active() | found.being_unlinked(), pk=pk)
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         return super().get_context_data(
@@ -133,17 +127,49 @@ class UnlinkView(ConnectionPage):
         )
 
     def post(self, request: Any, *args: Any, **kwargs: Any) -> HttpResponse:
+        first = self.object.unlinked_at is None
         report = connect.unlink(self.object, user=request.user)
-        audit.note(request.user, self.object, "unlink", not_closed=report.not_closed)
-        name = self.object.account_name or self.object.account_id
-        messages.success(request, _("%(account)s is unlinked.") % {"account": name})
+        if first or report.finished:
+            audit.note(
+                request.user,
+                self.object,
+                "unlink",
+                finished=report.finished,
+                not_closed=report.not_closed,
+                still_open=report.waiting,
+            )
+        name = {"account": self.object.account_name or self.object.account_id}
+        if report.finished:
+            messages.success(request, _("%(account)s is unlinked.") % name)
+        else:
+            text = _(
+                "%(account)s is being unlinked. Nothing new can be paid; what Stripe could not do"
+                " yet is tried again every minute."
+            )
+            messages.warning(request, text % name)
+        if report.waiting:
+            text = _("Still open at Stripe: %(numbers)s.")
+            messages.warning(request, text % {"numbers": ", ".join(report.waiting[:SHOWN])})
         if report.not_closed:
             text = _(
                 "Stripe could not be asked to close these: %(numbers)s. Whoever has the payment"
                 " page open may still pay until it ends by itself."
             )
-            messages.warning(request, text % {"numbers": ", ".join(report.not_closed)})
+            messages.warning(request, text % {"numbers": ", ".join(report.not_closed[:SHOWN])})
         return HttpResponseRedirect(agency_settings_url())
+
+
+def connected_sentence(connection: StripeConnection, country: str = "") -> str:
+    """That an account is connected; and which country it is in, if another one was chosen."""
+    name = connection.account_name or connection.account_id
+    text = _("Connected to %(account)s.") % {"account": name}
+    if not country or country == connection.country:
+        return text
+    taken = _("The account is in %(country)s, not in %(typed)s: that is what counts.") % {
+        "country": country_name(connection.country),
+        "typed": country_name(country),
+    }
+    return f"{text} {taken}"
 
 
 def unlink_sentences(report: connect.UnlinkReport) -> list[str]:
@@ -151,8 +177,10 @@ def unlink_sentences(report: connect.UnlinkReport) -> list[str]:
     found = [_("No new bills can be sent with this account until it is connected again.")]
     if report.pending:
         text = ngettext(
-            "%(count)d pending request can no longer be paid.",
-            "%(count)d pending requests can no longer be paid.",
+            "%(count)d pending request cannot be paid until the same account is linked again, and"
+            " expires at its time.",
+            "%(count)d pending requests cannot be paid until the same account is linked again, and"
+            " expire at their time.",
             report.pending,
         )
         found.append(text % {"count": report.pending})
@@ -165,11 +193,16 @@ def unlink_sentences(report: connect.UnlinkReport) -> list[str]:
         found.append(text % {"count": report.closed})
     if report.processing:
         text = ngettext(
-            "%(count)d payment is still with the client's bank. We will not hear how it ends.",
-            "%(count)d payments are still with the clients' banks. We will not hear how they end.",
+            "%(count)d payment still processing goes on at Stripe, and is not watched from here"
+            " until then.",
+            "%(count)d payments still processing go on at Stripe, and are not watched from here"
+            " until then.",
             report.processing,
         )
         found.append(text % {"count": report.processing})
+    if report.by_hand:
+        text = _("The webhook endpoint was made by hand; please delete it at Stripe: %(address)s")
+        found.append(text % {"address": report.by_hand})
     found.append(_("Nothing is deleted: requests, payments and their history stay."))
     return found
 

@@ -45,6 +45,16 @@ def refuse_bad_addresses(
             form.add_error(name, ValidationError(str(error), code="bad_address"))
 
 
+class SecretField(forms.CharField):
+    """A key or a secret: taken in, and never sent back to a page."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        # Beyond any that Stripe makes.
+        kwargs.setdefault("max_length", 255)
+        attrs = {"autocomplete": "off", "spellcheck": "false", "data-1p-ignore": ""}
+        super().__init__(widget=forms.PasswordInput(render_value=False, attrs=attrs), **kwargs)
+
+
 class CurrencyField(forms.ChoiceField):
     """A currency, named in the editor's language, with the common ones first."""
 

@@ -13,7 +13,7 @@ from wagtail.admin.utils import get_valid_next_url_from_request
 from wagtail.admin.views.generic.base import WagtailAdminTemplateMixin
 
 from ..errors import CopyOfProduction
-from ..models import AgencySettings, BillingRequest
+from ..models import AgencySettings, BillingRequest, StripeConnection
 from ..permissions import may, requests_for
 from .notices import notices_for
 from .urls import admin_url, agency_settings_url, detail_url
@@ -59,6 +59,23 @@ class AgencyPage(BillingPage):
             {"url": agency_settings_url(), "label": _("Agency settings")},
             {"url": "", "label": self.get_page_title(), "sublabel": self.get_page_subtitle()},
         ]
+
+
+class ConnectionPage(AgencyPage):
+    """A page about one linked account; ``flows`` are the ways of connecting that it is for."""
+
+    flows: tuple[str, ...] = tuple(StripeConnection.Flow.values)
+
+    def setup(self, request: Any, *args: Any, **kwargs: Any) -> None:
+        super().setup(request, *args, **kwargs)
+        self.object = self.find(kwargs["pk"])
+
+    def find(self, pk: int) -> StripeConnection:
+        """The connection, if there is a page about it."""
+        return get_object_or_404(StripeConnection.objects.active(), pk=pk, flow__in=self.flows)
+
+    def get_page_subtitle(self) -> str:
+        return self.object.account_name or self.object.account_id
 
 
 class RequestPage(BillingPage):

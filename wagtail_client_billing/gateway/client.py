@@ -23,6 +23,7 @@ from ..errors import (
 )
 from ..models import StripeConnection
 from ..transactions import outside_transaction
+from . import rights
 
 logger = logging.getLogger(__name__)
 
@@ -183,9 +184,11 @@ def _translate(error: Any) -> Exception:
     if isinstance(error, stripe.PermissionError):
         found = MISSING_RIGHT.search(said)
         right = found.group(1) if found else ""
-        sentence = _("The key lacks a permission at Stripe: %(right)s.") % {
-            "right": right.removeprefix("rak_") or said[:150]
-        }
+        sentence = (
+            rights.sentence(right)
+            if right
+            else _("Stripe does not allow this: %(message)s") % {"message": said[:150]}
+        )
         return StripeRefused(sentence, code=code, status=status, missing_right=right)
     if status == 404:
         return NoSuchObject(code=code, status=status)

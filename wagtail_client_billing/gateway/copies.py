@@ -55,8 +55,10 @@ def forget(connection: StripeConnection, *, user: Any) -> bool:
         if not locked.is_copy:
             return False
         locked.unlinked_at = locked.unlinked_at or now
+        # Nothing is left to do: what stands at Stripe is the real installation's.
+        locked.let_go_at = now
         locked.sealed_key = locked.key_last4 = ""
-        locked.save(update_fields=["unlinked_at", "sealed_key", "key_last4"])
+        locked.save(update_fields=["unlinked_at", "let_go_at", "sealed_key", "key_last4"])
         deleted = WebhookEndpoint.State.DELETED
         locked.endpoints.exclude(state=deleted).update(state=deleted, deleted_at=now)
     lifecycle.drop_queued(connection.account_id, connection.livemode, user=user)

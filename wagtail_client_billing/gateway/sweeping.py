@@ -17,7 +17,7 @@ from ..rounds import Round
 from ..transactions import outside_transaction
 from .changes import Outcome, finish_hold
 from .copies import remember_host
-from .endpoints import ensure_endpoint
+from .endpoints import delete_endpoint, ensure_endpoint
 from .reconcile import reconcile
 from .unlink import finish_unlink
 
@@ -28,7 +28,9 @@ State = CheckoutAttempt.State
 # Younger ones are in somebody's hands right now.
 HOLD_IS_LEFT = timedelta(minutes=2)
 CREATING_IS_LEFT = timedelta(minutes=2)
-UNLINK_IS_LEFT = timedelta(minutes=5)
+UNLINK_IS_LEFT = timedelta(minutes=2)
+# Of one round of the sweep: others wait too.
+UNLINK_SECONDS = 10
 # People pay within minutes of pressing Pay: ask often at first, then every ten minutes.
 YOUNG = timedelta(minutes=15)
 ASK_YOUNG_EVERY = timedelta(seconds=45)
@@ -75,9 +77,20 @@ def _steps(now: datetime) -> Iterator[Callable[[], bool]]:
     ).select_related("connection"):
         if endpoint.connection and endpoint.connection.usable:
             yield partial(_make_endpoint, endpoint.connection)
-    unlinked = StripeConnection.objects.at_home().filter(unlinked_at__lt=now - UNLINK_IS_LEFT)
-    for connection in unlinked.exclude(sealed_key=""):
+    for connection in (
+        StripeConnection.objects.being_unlinked()
+        .at_home()
+        .filter(unlinked_at__lt=now - UNLINK_IS_LEFT)
+    ):
         yield partial(_finish_unlink, connection)
+    retired = WebhookEndpoint.objects.filter(
+        state=WebhookEndpoint.State.RETIRING,
+        retire_at__lt=now,
+        connection__unlinked_at=None,
+        connection__in=StripeConnection.objects.at_home(),
+    )
+    for endpoint in retired.select_related("connection"):
+        yield partial(delete_endpoint, endpoint)
     # Holds and sessions in one line: three that fail for ever would starve all others.
     line = [(asked, pk, _finish_hold) for pk, asked in _left_holds(now)]
     line += [(asked, pk, _ask) for pk, asked in _attempts_to_ask(now)]
@@ -98,8 +111,7 @@ def _make_endpoint(connection: StripeConnection) -> bool:
 
 
 def _finish_unlink(connection: StripeConnection) -> bool:
-    finish_unlink(connection)
-    return True
+    return not finish_unlink(connection, seconds=UNLINK_SECONDS).waiting
 
 
 def _copies() -> StripeConnectionQuerySet:

@@ -27,6 +27,7 @@ from ..models import (
 from ..rounds import Round
 from ..transactions import outside_transaction
 from ..waking import wake
+from .endpoints import believed_secrets
 from .reconcile import reconcile
 
 logger = logging.getLogger(__name__)
@@ -66,7 +67,7 @@ def receive(endpoint: WebhookEndpoint, body: bytes, signature: str) -> StripeEve
 def _verify(endpoint: WebhookEndpoint, body: bytes, signature: str) -> None:
     import stripe
 
-    for sealed in endpoint.sealed_secrets:
+    for sealed in believed_secrets(endpoint):
         try:
             secret = sealing.open(sealed)
             # The SDK checks no age unless it is told to.
@@ -223,6 +224,19 @@ def _try_again(event: StripeEvent, error: str) -> None:
         last_error=error[:255],
         next_try_at=timezone.now() + timedelta(minutes=minutes),
     )
+
+
+def look_again(connection: StripeConnection) -> int:
+    """Makes due what came while the account was unlinked; returns how many events."""
+    theirs = Q(endpoint__connection=connection) | Q(
+        endpoint__connection=None, account=connection.account_id, livemode=connection.livemode
+    )
+    found = StripeEvent.objects.filter(theirs, state=State.UNCHECKED).update(
+        state=State.RECEIVED, processed_at=None, attempts=0, next_try_at=timezone.now()
+    )
+    if found:
+        wake("drain_events")
+    return found
 
 
 def prune() -> int:

@@ -6,6 +6,7 @@ None of them talks to Stripe or to a mail server.
 """
 
 from .attempts import (
+    ask_again,
     attempt_asked,
     attempt_checked,
     attempt_opened,
@@ -36,6 +37,7 @@ __all__ = [
     "ALLOWED_MOVES",
     "PaymentFacts",
     "apply_hold",
+    "ask_again",
     "attempt_asked",
     "attempt_checked",
     "attempt_opened",

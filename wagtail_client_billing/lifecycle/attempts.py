@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Max
+from django.db.models import Max, Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -126,6 +126,15 @@ def attempt_over(
 def attempt_asked(attempt: CheckoutAttempt) -> None:
     """Notes that Stripe is about to be asked, so that the sweep asks the others first next time."""
     CheckoutAttempt.objects.filter(pk=attempt.pk).update(asked_at=timezone.now())
+
+
+def ask_again(account_id: str, livemode: bool) -> int:
+    """Makes every session of an account due whose end we have not heard; returns how many."""
+    unsettled = Q(state__in=CheckoutAttempt.LIVE) | Q(not_confirmed=True)
+    long_ago = timezone.now() - timedelta(days=1)
+    return CheckoutAttempt.objects.filter(
+        unsettled, account_id=account_id, livemode=livemode
+    ).update(asked_at=long_ago)
 
 
 def attempt_checked(attempt: CheckoutAttempt) -> None:

@@ -31,6 +31,10 @@ class StripeConnectionQuerySet(models.QuerySet["StripeConnection"]):
         here = this_host()
         return self.exclude(host__in=["", here]) if here else self.none()
 
+    def being_unlinked(self) -> Self:
+        """Unlinked connections of which something is left to do at Stripe."""
+        return self.exclude(unlinked_at=None).filter(let_go_at=None)
+
     def of_account(self, account_id: str, livemode: bool) -> "StripeConnection | None":
         """The connection through which an account is asked, linked or not."""
         return self.filter(account_id=account_id, livemode=livemode).first()
@@ -83,6 +87,8 @@ class StripeConnection(models.Model):
     broken_at = models.DateTimeField(_("broken since"), null=True, blank=True)
     broken_why = models.CharField(_("why it is broken"), max_length=255, blank=True)
     unlinked_at = models.DateTimeField(_("unlinked"), null=True, blank=True)
+    # When unlinking had ended: until then the sweep goes on with it.
+    let_go_at = models.DateTimeField(_("let go"), null=True, blank=True)
 
     objects = StripeConnectionQuerySet.as_manager()
 

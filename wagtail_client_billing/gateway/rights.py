@@ -1,0 +1,64 @@
+"""What a restricted key must be allowed to do, and the boxes of Stripe's page that allow it."""
+
+from collections.abc import Callable
+from typing import Any
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+# Slug of a permission as Stripe's messages and its page name it, and the words of its box.
+WORDS: dict[str, Promise] = {
+    "rak_checkout_session_write": gettext_lazy("Checkout Sessions: write"),
+    # Write includes read: the same box has to be ticked.
+    "rak_checkout_session_read": gettext_lazy("Checkout Sessions: write"),
+    "rak_payment_intent_read": gettext_lazy("PaymentIntents: read"),
+    "rak_charge_read": gettext_lazy("Charges and Refunds: read"),
+    "rak_connected_account_read": gettext_lazy("Connected accounts (Accounts): read"),
+    "rak_webhook_write": gettext_lazy("Webhook Endpoints: write"),
+    "rak_webhook_read": gettext_lazy("Webhook Endpoints: write"),
+    "rak_event_read": gettext_lazy("Events: read"),
+}
+# The boxes that Stripe's page is asked to tick.
+TICKED = tuple(
+    slug
+    for slug, box in WORDS.items()
+    if slug not in ("rak_checkout_session_read", "rak_webhook_read")
+)
+# Without these no bill can be charged, or nobody would know whether it was paid.
+NEEDED = frozenset(
+    {
+        "rak_connected_account_read",
+        "rak_checkout_session_write",
+        "rak_checkout_session_read",
+        "rak_payment_intent_read",
+    }
+)
+
+# Stripe checks rights before existence: asking for something that cannot exist tells a missing
+# right (403) from a missing object (404), and changes nothing.
+PROBES: tuple[Callable[[Any], Any], ...] = (
+    lambda client: client.v1.checkout.sessions.list({"limit": 1}),
+    lambda client: client.v1.checkout.sessions.expire("cs_wcb_probe"),
+    lambda client: client.v1.payment_intents.retrieve("pi_wcb_probe"),
+    lambda client: client.v1.charges.retrieve("ch_wcb_probe"),
+    lambda client: client.v1.events.list({"limit": 1}),
+    lambda client: client.v1.webhook_endpoints.delete("we_wcb_probe"),
+)
+
+
+def box(right: str) -> str:
+    """The words of the box that gives a permission; the slug itself where we have none."""
+    return str(WORDS.get(right) or right.removeprefix("rak_"))
+
+
+def boxes(rights: list[str]) -> list[str]:
+    """The boxes that give these permissions, each once."""
+    return list(dict.fromkeys(box(right) for right in rights))
+
+
+def sentence(right: str) -> str:
+    """That a permission is missing, and which box gives it."""
+    return _("The key lacks a permission. Tick this box on Stripe’s page: %(box)s.") % {
+        "box": box(right)
+    }
