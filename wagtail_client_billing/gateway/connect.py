@@ -166,8 +166,9 @@ def check(connection: StripeConnection) -> None:
         raise
     if account["id"] != connection.account_id:
         raise StripeRefused(_("The key belongs to another account now."))
-    values = {**_account_values(account), "missing_rights": _missing_rights(api)}
-    StripeConnection.objects.filter(pk=connection.pk).update(**values)
+    same = StripeConnection.objects.filter(pk=connection.pk)
+    same.update(**_account_values(account))
+    same.update(missing_rights=_missing_rights(api))
     connection.refresh_from_db()
     remove_strays(connection, waiting=True)
     ensure_endpoint(connection, waiting=True)

@@ -7,7 +7,7 @@ from django.db.models import Max
 from django.utils.translation import gettext as _
 
 from .. import sealing
-from ..gateway.connect import RIGHTS
+from ..gateway.rights import NEEDED, boxes
 from ..hosts import this_host
 from ..mail.outbox import waiting_for
 from ..models import Payment, StripeConnection, WebhookEndpoint
@@ -20,8 +20,6 @@ LOOK_BACK = timedelta(days=7)
 # are five minutes old.
 SKEW_IS_SEEN_SECONDS = 30
 SKEW_IS_HARMFUL_SECONDS = 120
-# Without these bills are paid all the same, only later or with less to see.
-RIGHTS_TO_DO_WITHOUT = ("webhook", "event")
 
 State = WebhookEndpoint.State
 
@@ -74,14 +72,12 @@ def rights(now: datetime) -> Iterator[Finding]:
                 "rights", _("The key of %(account)s has its permissions.") % {"account": connection}
             )
             continue
-        boxes = ", ".join(str(RIGHTS.get(slug, slug.removeprefix("rak_"))) for slug in missing)
         text = _("The key of %(account)s lacks permissions: %(boxes)s.")
         todo = _("Tick these boxes on Stripe's page of the key, then check again.")
-        can_do_without = all(
-            slug.removeprefix("rak_").startswith(RIGHTS_TO_DO_WITHOUT) for slug in missing
-        )
-        say = advice if can_do_without else problem
-        yield say("rights", text % {"account": connection, "boxes": boxes}, todo)
+        # Without the others bills are paid all the same, only later or with less to see.
+        say = problem if NEEDED & set(missing) else advice
+        facts = {"account": connection, "boxes": ", ".join(boxes(missing))}
+        yield say("rights", text % facts, todo)
 
 
 def webhooks(now: datetime) -> Iterator[Finding]:
