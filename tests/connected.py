@@ -4,6 +4,7 @@ Connecting asks the sandbox eight times over HTTP: most tests only need it to ha
 """
 
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 
@@ -41,6 +42,18 @@ class Connected:
             WebhookEndpoint.objects.create(**as_of_now(endpoint), connection=connection)
         books.path().write_bytes(self.books)
         return connection
+
+
+_remembered: list[Connected] = []
+
+
+def connected_once(connect: Callable[[], StripeConnection]) -> StripeConnection:
+    """Connects for the first who asks, and puts it back for everybody after."""
+    if _remembered:
+        return _remembered[0].put_back()
+    connection = connect()
+    _remembered.append(Connected.remember(connection))
+    return connection
 
 
 def values(row) -> dict:

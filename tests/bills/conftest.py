@@ -12,7 +12,7 @@ from django.urls import reverse
 from django.utils import timezone
 from wagtail.models import Site
 
-from tests.connected import Connected
+from tests.connected import connected_once
 from tests.sandbox_server import SandboxServer
 from wagtail_client_billing import lifecycle, sealing
 from wagtail_client_billing.gateway import connect
@@ -103,26 +103,18 @@ def site(db):
     return Site.objects.get(is_default_site=True)
 
 
-@pytest.fixture(scope="session")
-def remembered():
-    """What the first test that connected left behind."""
-    return []
-
-
 @pytest.fixture
-def connection(world, db, remembered):
-    if remembered:
-        return remembered[0].put_back()
-    connection = connect.connect_with_key(
-        key=KEY,
-        livemode=False,
-        country="FR",
-        privacy_policy_url="https://atelier.test/privacy",
-        terms_url="https://atelier.test/terms",
-        user=None,
+def connection(world, db):
+    return connected_once(
+        lambda: connect.connect_with_key(
+            key=KEY,
+            livemode=False,
+            country="FR",
+            privacy_policy_url="https://atelier.test/privacy",
+            terms_url="https://atelier.test/terms",
+            user=None,
+        )
     )
-    remembered.append(Connected.remember(connection))
-    return connection
 
 
 @dataclass
