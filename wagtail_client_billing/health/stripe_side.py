@@ -40,7 +40,10 @@ def copies(now: datetime) -> Iterator[Finding]:
             "%(account)s was connected at %(there)s, and this is %(here)s: nothing is mailed for it"
             " (waiting: %(count)d) and nothing is changed at Stripe."
         )
-        todo = _("In the agency settings, say which one is the real one, or forget the connection.")
+        todo = _(
+            "In Agency settings → Client billing, say which one is the real one, or forget the"
+            " connection."
+        )
         yield problem("copies", text % facts, todo)
     if not found:
         yield ok("copies", _("This is no copy of another installation."))
