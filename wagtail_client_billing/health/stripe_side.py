@@ -103,11 +103,11 @@ def webhooks(now: datetime) -> Iterator[Finding]:
         heard = endpoint.last_event_at
         facts = {"account": connection, "url": endpoint.url}
         if paid and now - paid > WEBHOOK_IS_LATE and (heard is None or heard < paid):
-            text = _("%(account)s: no event has come since the payment of %(moment)s.")
+            text = _("%(account)s: since the payment of %(moment)s no event has come.")
             todo = _("See in Stripe's dashboard what %(url)s answers.") % facts
             yield problem("webhooks", text % {**facts, "moment": when(paid)}, todo)
         elif heard:
-            text = _("%(account)s: the last event came %(moment)s.")
+            text = _("%(account)s: the last event came: %(moment)s")
             yield ok("webhooks", text % {**facts, "moment": when(heard)})
         else:
             yield ok("webhooks", _("%(account)s: no event has come so far.") % facts)
