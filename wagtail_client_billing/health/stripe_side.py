@@ -38,7 +38,10 @@ def copies(now: datetime) -> Iterator[Finding]:
             "%(account)s was connected at %(there)s, and this is %(here)s: nothing is mailed for it"
             " (waiting: %(count)d) and nothing is changed at Stripe."
         )
-        todo = _("In the agency settings, say which one is the real one, or forget the connection.")
+        todo = _(
+            "In Agency settings → Client billing, say which one is the real one, or forget the"
+            " connection."
+        )
         yield problem("copies", text % facts, todo)
     if not found:
         yield ok("copies", _("This is no copy of another installation."))
@@ -96,11 +99,11 @@ def webhooks(now: datetime) -> Iterator[Finding]:
         heard = endpoint.last_event_at
         facts = {"account": connection, "url": endpoint.url}
         if paid and now - paid > WEBHOOK_IS_LATE and (heard is None or heard < paid):
-            text = _("%(account)s: no event has come since the payment of %(moment)s.")
+            text = _("%(account)s: since the payment of %(moment)s no event has come.")
             todo = _("See in Stripe's dashboard what %(url)s answers.") % facts
             yield problem("webhooks", text % {**facts, "moment": when(paid)}, todo)
         elif heard:
-            text = _("%(account)s: the last event came %(moment)s.")
+            text = _("%(account)s: the last event came: %(moment)s")
             yield ok("webhooks", text % {**facts, "moment": when(heard)})
         else:
             yield ok("webhooks", _("%(account)s: no event has come so far.") % facts)

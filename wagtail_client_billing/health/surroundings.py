@@ -71,10 +71,10 @@ def worker(now: datetime) -> Iterator[Finding]:
     """Whether the sweep has run lately, by whichever way."""
     beat = Heartbeat.objects.filter(name="sweep").first()
     if beat is not None and now - beat.beat_at <= SWEEP_IS_LATE:
-        yield ok("worker", _("The sweep ran at %(moment)s.") % {"moment": when(beat.beat_at)})
+        yield ok("worker", _("The sweep last ran: %(moment)s") % {"moment": when(beat.beat_at)})
         return
     text = (
-        _("The sweep has not run since %(moment)s.") % {"moment": when(beat.beat_at)}
+        _("The sweep has not run since: %(moment)s") % {"moment": when(beat.beat_at)}
         if beat
         else _("The sweep has never run.")
     )
