@@ -87,6 +87,8 @@ SCREENS = [
     Screen("admin-home-guest", "/admin/", "guest"),
     Screen("agency-general", "/admin/settings/wagtail_client_billing/agencysettings/#tab-general"),
     Screen("agency-connected", AGENCY_SETTINGS),
+    Screen("agency-replace-key", AGENCY_SETTINGS, act=press("Replace key")),
+    Screen("agency-roll-secret", AGENCY_SETTINGS, act=press("Roll webhook secret")),
     Screen("agency-unlink", AGENCY_SETTINGS, act=press("Unlink account")),
     Screen("site-list", "{site_settings}", "editor"),
     Screen("site-list-switcher", "{site_settings}"),

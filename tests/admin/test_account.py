@@ -119,15 +119,28 @@ def test_it_works_with_atomic_requests(
         ({"key": "rk_test_0123456789", "test_mode": ""}, "key", "test mode"),
         ({"key": "whsec_0123456789"}, "key", "webhook"),
         ({"key": "nonsense"}, "key", "not a Stripe key"),
+        ({"key": "sk_org_live_0123456789"}, "key", "organisation"),
+        ({"key": "rk_test_01234 56789"}, "key", "not a Stripe key"),
+        ({"key": "rk_test_revoked_0123456789"}, "key", "revoked"),
         ({"key": "rk_test_" + "x" * 1_000_000}, "key", "255"),
         ({"key": "rk_test_\0"}, "key", "Null"),
         ({"terms_url": "https://a.example/\0"}, "terms_url", "Null"),
+        ({"terms_url": "javascript:alert(1)"}, "terms_url", "https://"),
+        ({"terms_url": "https://"}, "terms_url", "valid web address"),
+        ({"terms_url": "https://a.example/two words"}, "terms_url", "without spaces"),
+        ({"privacy_policy_url": "ftp://a.example/"}, "privacy_policy_url", "https://"),
+        (
+            {"privacy_policy_url": "http://localhost/privacy", "test_mode": ""},
+            "privacy_policy_url",
+            "test mode",
+        ),
         ({"terms_url": "https://a.example/" + "x" * 1_000_000}, "terms_url", "500"),
     ],
 )
 def test_errors_stand_beside_their_field_and_nothing_but_the_key_is_lost(
     changed, field, words, world, boss, typed_account, client_for, admin_url
 ):
+    keys.revoke_key("rk_test_revoked_0123456789")
     data = {**typed_account, **changed}
     response = client_for(boss).post(admin_url("connect"), data)
     assert response.status_code == 200

@@ -25,6 +25,9 @@ ADMIN_PAGES = {
     "client_billing_admin:connect": {},
     "client_billing_admin:check_account": {"pk": "account"},
     "client_billing_admin:unlink": {"pk": "account"},
+    "client_billing_admin:replace_key": {"pk": "account"},
+    "client_billing_admin:webhook": {"pk": "account"},
+    "client_billing_admin:legal_pages": {"pk": "account"},
 }
 PUBLIC_PAGES = {
     "client_billing:pay": {"token": "token"},

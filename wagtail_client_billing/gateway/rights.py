@@ -38,11 +38,11 @@ NEEDED = frozenset(
 # Stripe checks rights before existence: asking for something that cannot exist tells a missing
 # right (403) from a missing object (404), and changes nothing.
 PROBES: tuple[Callable[[Any], Any], ...] = (
-    lambda client: client.v1.checkout.sessions.list({"limit": 1}),
+    lambda client: client.v1.checkout.sessions.retrieve("cs_wcb_probe"),
     lambda client: client.v1.checkout.sessions.expire("cs_wcb_probe"),
     lambda client: client.v1.payment_intents.retrieve("pi_wcb_probe"),
     lambda client: client.v1.charges.retrieve("ch_wcb_probe"),
-    lambda client: client.v1.events.list({"limit": 1}),
+    lambda client: client.v1.events.retrieve("evt_wcb_probe"),
     lambda client: client.v1.webhook_endpoints.delete("we_wcb_probe"),
 )
 
