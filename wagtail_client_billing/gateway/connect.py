@@ -15,8 +15,10 @@ from ..errors import AccountLost, BillingError, NoSuchObject, StripeRefused
 from ..lifecycle.record import user_name
 from ..models import StripeConnection
 from ..transactions import outside_transaction
+from . import platform
 from .client import Api, api_for
 from .endpoints import ensure_endpoint
+from .platform_endpoints import ensure_platform_endpoint
 from .unlink import UnlinkReport, unlink, unlink_preview
 
 __all__ = [
@@ -91,7 +93,7 @@ def connect_with_key(
     account = _probe(api)
     values = {
         "flow": StripeConnection.Flow.RESTRICTED_KEY,
-        **_account_values(account),
+        **account_values(account),
         "country": account.get("country") or country,
         "sealed_key": sealing.seal(key),
         "key_last4": key[-4:],
@@ -101,46 +103,64 @@ def connect_with_key(
         "connected_by_name": user_name(user),
         "connected_at": timezone.now(),
         "unlinked_at": None,
+        "released_at": None,
     }
-    connection = _store(account["id"], livemode, values)
+    connection = store(account["id"], livemode, values)
     ensure_endpoint(connection, waiting=True)
     return connection
 
 
-def _store(account_id: str, livemode: bool, values: dict[str, Any]) -> StripeConnection:
-    taken = KeyRefused(
-        _("Another account is connected for this mode. Unlink it first."), field="livemode"
-    )
+def store(account_id: str, livemode: bool, values: dict[str, Any]) -> StripeConnection:
     try:
         with transaction.atomic():
-            active = StripeConnection.objects.active().filter(livemode=livemode)
-            if active.exclude(account_id=account_id).exists():
-                raise taken
+            linked = StripeConnection.objects.filter(livemode=livemode, unlinked_at=None)
+            other = linked.exclude(account_id=account_id).first()
+            if other is not None:
+                raise taken_by(other)
             connection, _created = StripeConnection.objects.update_or_create(
                 account_id=account_id, livemode=livemode, defaults=values
             )
     except IntegrityError:
         # Two people connected at once; the database let one through.
-        raise taken from None
+        raise taken_by(None) from None
     return connection
 
 
-def check(connection: StripeConnection) -> None:
+def taken_by(other: StripeConnection | None) -> KeyRefused:
+    """Why a mode cannot have another connection."""
+    if other is not None and other.unfinished:
+        sentence = _(
+            "An account is being set up for this mode. Finish that at Stripe, or start over."
+        )
+    else:
+        sentence = _("Another account is connected for this mode. Unlink it first.")
+    return KeyRefused(sentence, field="livemode")
+
+
+def check(connection: StripeConnection, *, waiting: bool = True) -> None:
     """Reads the account again and notes what has changed; a connection that answers is whole.
 
     Raises what ``Api.call`` raises; a lost account is then marked as broken.
     """
-    account = api_for(connection, waiting=True).call(
-        lambda client: client.v1.accounts.retrieve_current()
-    )
-    if account["id"] != connection.account_id:
-        raise StripeRefused(_("The key belongs to another account now."))
-    StripeConnection.objects.filter(pk=connection.pk).update(**_account_values(account))
+    if connection.flow == StripeConnection.Flow.CONNECT:
+        values = platform.read_account(connection, waiting=waiting)
+    else:
+        account = api_for(connection, waiting=waiting).call(
+            lambda client: client.v1.accounts.retrieve_current()
+        )
+        if account["id"] != connection.account_id:
+            raise StripeRefused(_("The key belongs to another account now."))
+        values = account_values(account)
+    StripeConnection.objects.filter(pk=connection.pk).update(**values)
     connection.refresh_from_db()
-    ensure_endpoint(connection, waiting=True)
+    if connection.through_platform:
+        ensure_platform_endpoint(connection.livemode, waiting=waiting)
+    else:
+        ensure_endpoint(connection, waiting=waiting)
 
 
-def _account_values(account: dict[str, Any]) -> dict[str, Any]:
+def account_values(account: dict[str, Any]) -> dict[str, Any]:
+    """An account, as Stripe's v1 shows it, as values of our row."""
     profile = account.get("business_profile") or {}
     dashboard = (account.get("settings") or {}).get("dashboard") or {}
     name = profile.get("name") or dashboard.get("display_name") or account.get("email") or ""
@@ -148,6 +168,8 @@ def _account_values(account: dict[str, Any]) -> dict[str, Any]:
         "account_name": name[:255],
         "default_currency": (account.get("default_currency") or "").upper()[:3],
         "charges_enabled": bool(account.get("charges_enabled")),
+        "details_submitted": bool(account.get("details_submitted")),
+        "requirements": list((account.get("requirements") or {}).get("currently_due") or []),
         "checked_at": timezone.now(),
         "broken_at": None,
         "broken_why": "",

@@ -10,11 +10,14 @@ from django.db.models import Exists, F, Max, OuterRef, Q
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
+from ..errors import BillingError, StripeUnavailable
 from ..models import BillingRequest, CheckoutAttempt, LogEntry, StripeConnection, WebhookEndpoint
 from ..rounds import Round
 from ..transactions import outside_transaction
 from .changes import Outcome, finish_hold
+from .connect import check
 from .endpoints import ensure_endpoint
+from .platform_endpoints import ensure_platform_endpoint
 from .reconcile import reconcile
 from .unlink import finish_unlink
 
@@ -31,6 +34,7 @@ YOUNG = timedelta(minutes=15)
 ASK_YOUNG_EVERY = timedelta(seconds=45)
 ASK_EVERY = timedelta(minutes=10)
 ASK_PROCESSING_EVERY = timedelta(hours=1)
+READ_ACCOUNT_EVERY = timedelta(days=1)
 # What was given up without Stripe's word is asked again once its account is back.
 ASK_UNCONFIRMED_EVERY = timedelta(hours=1)
 UNCONFIRMED_FOR = timedelta(days=30)
@@ -66,12 +70,16 @@ def _steps(now: datetime) -> Iterator[Callable[[], bool]]:
     for endpoint in WebhookEndpoint.objects.filter(
         state=WebhookEndpoint.State.CREATING, created_at__lt=now - CREATING_IS_LEFT
     ).select_related("connection"):
-        if endpoint.connection and endpoint.connection.usable:
+        if endpoint.connection is None:
+            yield partial(_make_platform_endpoint, endpoint.livemode)
+        elif endpoint.connection.usable:
             yield partial(_make_endpoint, endpoint.connection)
-    for connection in StripeConnection.objects.filter(unlinked_at__lt=now - UNLINK_IS_LEFT).exclude(
-        sealed_key=""
+    for connection in StripeConnection.objects.unlinking().filter(
+        unlinked_at__lt=now - UNLINK_IS_LEFT
     ):
         yield partial(_finish_unlink, connection)
+    for connection in _accounts_to_read(now):
+        yield partial(_read_account, connection)
     # Holds and sessions in one line: three that fail for ever would starve all others.
     line = [(asked, pk, _finish_hold) for pk, asked in _left_holds(now)]
     line += [(asked, pk, _ask) for pk, asked in _attempts_to_ask(now)]
@@ -89,6 +97,30 @@ def _ask(pk: int) -> bool:
 
 def _make_endpoint(connection: StripeConnection) -> bool:
     return ensure_endpoint(connection).state != WebhookEndpoint.State.CREATING
+
+
+def _make_platform_endpoint(livemode: bool) -> bool:
+    return ensure_platform_endpoint(livemode).state != WebhookEndpoint.State.CREATING
+
+
+def _accounts_to_read(now: datetime) -> Iterator[StripeConnection]:
+    """Accounts of the platform that nobody has read for a day, the broken ones too."""
+    due = StripeConnection.objects.active().exclude(flow=StripeConnection.Flow.RESTRICTED_KEY)
+    checked = Coalesce(F("checked_at"), F("connected_at"))
+    due = due.annotate(checked=checked).filter(checked__lt=now - READ_ACCOUNT_EVERY)
+    return due.order_by("checked").iterator()
+
+
+def _read_account(connection: StripeConnection) -> bool:
+    # First, so that an account that cannot be read waits for its next turn as well.
+    StripeConnection.objects.filter(pk=connection.pk).update(checked_at=timezone.now())
+    try:
+        check(connection, waiting=False)
+    except StripeUnavailable:
+        return False
+    except BillingError:
+        return True
+    return True
 
 
 def _finish_unlink(connection: StripeConnection) -> bool:

@@ -20,6 +20,7 @@ from ..transactions import outside_transaction
 from .attempts import close_attempt
 from .client import Api, api_for
 from .endpoints import delete_endpoint
+from .platform import let_go
 from .reconcile import reconcile
 
 State = CheckoutAttempt.State
@@ -34,6 +35,8 @@ class UnlinkReport:
     closed: int = 0
     not_closed: list[str] = field(default_factory=list)
     processing: int = 0
+    # What is left to do at Stripe, as a sentence, where our access could not be ended.
+    still_allowed: str = ""
 
 
 def unlink_preview(connection: StripeConnection) -> UnlinkReport:
@@ -90,6 +93,7 @@ def finish_unlink(
     StripeConnection.objects.filter(pk=connection.pk).exclude(unlinked_at=None).update(
         sealed_key="", key_last4=""
     )
+    report.still_allowed = let_go(connection)
     requests = _requests(connection)
     report.pending = requests.filter(status=BillingRequest.Status.PENDING).count()
     report.processing = requests.exclude(processing_since=None).count()
