@@ -6,10 +6,13 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
+from ..conf import billing_settings
 from ..gateway import connect
+from ..gateway.platform_endpoints import endpoint_of
 from ..models import StripeConnection, WebhookEndpoint
 from .formats import country_name
 from .notices import key_readable
+from .requirements import in_words
 from .urls import admin_url
 
 
@@ -36,6 +39,9 @@ class Card:
     dashboard_url: str = ""
     check_url: str = ""
     unlink_url: str = ""
+    needs: tuple[str, ...] = ()
+    continue_url: str = ""
+    start_over_url: str = ""
 
     @property
     def short_id(self) -> str:
@@ -48,7 +54,7 @@ def cards() -> list[Card]:
     """Both cards, the live one first."""
     linked = {
         connection.livemode: connection
-        for connection in StripeConnection.objects.active().select_related("connected_by")
+        for connection in StripeConnection.objects.filter(unlinked_at=None)
     }
     return [
         _card(linked[livemode]) if livemode in linked else Card(livemode)
@@ -66,7 +72,15 @@ def _card(connection: StripeConnection) -> Card:
         dashboard_url=connect.dashboard_url(connection),
         check_url=admin_url("check_account", connection.pk),
         unlink_url=admin_url("unlink", connection.pk),
+        needs=tuple(in_words(connection.requirements)) if not connection.ready else (),
+        continue_url=admin_url("onboarding", connection.pk) if _goes_on(connection) else "",
+        start_over_url=(admin_url("start_over", connection.pk) if connection.unfinished else ""),
     )
+
+
+def _goes_on(connection: StripeConnection) -> bool:
+    of_platform = connection.flow == StripeConnection.Flow.CONNECT
+    return of_platform and not connection.charges_enabled and connection.broken_at is None
 
 
 def state_of(connection: StripeConnection) -> State:
@@ -77,6 +91,34 @@ def state_of(connection: StripeConnection) -> State:
             _("Broken"),
             _("The stored key cannot be read: the installation's encryption keys have changed."),
             _("Unlink the account and connect it again with its key, or restore the old keys."),
+        )
+    if connection.through_platform and not billing_settings.platform(connection.livemode):
+        return State(
+            "critical",
+            _("Broken"),
+            _("This installation has no platform key for this mode any more."),
+            _("Whoever runs the installation has to set PLATFORM again."),
+        )
+    if connection.broken_at and connection.through_platform:
+        return State(
+            "critical",
+            _("Broken"),
+            connection.broken_why,
+            _("Check again. If that does not help, unlink the account and connect it again."),
+        )
+    if not connection.account_id:
+        return State(
+            "warning",
+            _("Not finished"),
+            _("The account has not been opened at Stripe yet."),
+            _("Continue on Stripe, or start over."),
+        )
+    if connection.unfinished:
+        return State(
+            "warning",
+            _("Not finished"),
+            _("Stripe does not let this account take payments yet."),
+            _("Continue on Stripe, or start over."),
         )
     if connection.broken_at:
         return State(
@@ -97,7 +139,7 @@ def state_of(connection: StripeConnection) -> State:
 
 def webhook_state(connection: StripeConnection) -> State:
     """Whether Stripe tells us of payments by itself."""
-    endpoint: Any = connection.endpoints.exclude(state=WebhookEndpoint.State.DELETED).first()
+    endpoint: Any = endpoint_of(connection)
     slower = _("Payments are still found, within a few minutes, by asking Stripe.")
     if endpoint is None or endpoint.state == WebhookEndpoint.State.MISSING:
         why = (endpoint and endpoint.error) or _("No webhook endpoint could be made.")

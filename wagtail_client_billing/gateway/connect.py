@@ -28,6 +28,7 @@ __all__ = [
     "connect_with_key",
     "dashboard_url",
     "key_page_url",
+    "read_again",
     "unlink",
     "unlink_preview",
 ]
@@ -138,7 +139,19 @@ def taken_by(other: StripeConnection | None) -> KeyRefused:
 
 
 def check(connection: StripeConnection, *, waiting: bool = True) -> None:
-    """Reads the account again and notes what has changed; a connection that answers is whole.
+    """Reads the account again, and makes its webhook endpoint if there is none.
+
+    Raises what ``read_again`` raises.
+    """
+    read_again(connection, waiting=waiting)
+    if connection.through_platform:
+        ensure_platform_endpoint(connection.livemode, waiting=waiting)
+    else:
+        ensure_endpoint(connection, waiting=waiting)
+
+
+def read_again(connection: StripeConnection, *, waiting: bool = True) -> None:
+    """Notes what has changed about the account; a connection that answers is whole.
 
     Raises what ``Api.call`` raises; a lost account is then marked as broken.
     """
@@ -153,10 +166,6 @@ def check(connection: StripeConnection, *, waiting: bool = True) -> None:
         values = account_values(account)
     StripeConnection.objects.filter(pk=connection.pk).update(**values)
     connection.refresh_from_db()
-    if connection.through_platform:
-        ensure_platform_endpoint(connection.livemode, waiting=waiting)
-    else:
-        ensure_endpoint(connection, waiting=waiting)
 
 
 def account_values(account: dict[str, Any]) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from ..models import (
 from ..rounds import Round
 from ..transactions import outside_transaction
 from ..waking import wake
-from .connect import check
+from .connect import read_again
 from .platform_endpoints import secrets_given
 from .reconcile import reconcile
 
@@ -220,7 +220,7 @@ def _of_platform(event: StripeEvent) -> StripeConnection | None:
 def _look_at_account(connection: StripeConnection) -> tuple[str, str]:
     """Reads an account again; one that is no longer connected is marked as broken by that."""
     try:
-        check(connection, waiting=False)
+        read_again(connection, waiting=False)
     except StripeUnavailable:
         raise
     except BillingError as error:
