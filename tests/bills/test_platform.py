@@ -3,14 +3,12 @@
 import json
 import logging
 import sys
-import threading
 from datetime import timedelta
 from urllib.parse import urlsplit
 
 import pytest
 import time_machine
 from django.conf import settings
-from django.db import connection as database
 from django.test import Client, override_settings
 from django.utils import timezone
 from django.views.debug import ExceptionReporter
@@ -233,30 +231,6 @@ def test_without_the_operators_key_nothing_is_begun(world):
     with with_platform(PLATFORM={}), pytest.raises(NotConnected, match="test mode"):
         onboarding.begin(**TYPED)
     assert not StripeConnection.objects.exists()
-
-
-@pytest.mark.postgres
-@pytest.mark.django_db(transaction=True)
-def test_two_at_once_make_one_account_and_one_endpoint(world, agency):
-    barrier, found = threading.Barrier(2), []
-
-    def person():
-        try:
-            barrier.wait(10)
-            row = onboarding.begin(**TYPED)
-            found.append((row.pk, bool(onboarding.go_on(row))))
-        finally:
-            database.close()
-
-    people = [threading.Thread(target=person) for _ in range(2)]
-    for each in people:
-        each.start()
-    for each in people:
-        each.join(60)
-    assert [url for _pk, url in found] == [True, True]
-    assert len({pk for pk, _url in found}) == StripeConnection.objects.count() == 1
-    assert len(platforms.connected()) == len(books.endpoints()) == 1
-    assert endpoint_of().stripe_id == books.endpoints()[0]["id"]
 
 
 # --- A bill through the platform ------------------------------------------------------------

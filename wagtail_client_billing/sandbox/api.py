@@ -161,6 +161,8 @@ def _execute(
 
 def _refusal(exchange: Exchange, problem: ApiProblem) -> dict[str, Any]:
     body = problem.as_body()
+    if exchange.path.startswith("/oauth/") and not isinstance(body["error"], str):
+        return {"error": "invalid_request", "error_description": problem.message}
     if exchange.path.startswith("/v2/"):
         # v2 has a code for everything.
         body["error"].setdefault("code", problem.type.removesuffix("_error"))
