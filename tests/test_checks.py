@@ -107,6 +107,57 @@ def test_e006_trusted_proxies(given):
         assert ids() == set()
 
 
+KEYS = {"secret_key": "sk_test_0123456789", "client_id": "ca_1"}
+
+
+@pytest.mark.parametrize("flows", [["carrier_pigeon"], [], "restricted_key", None, [["oauth"]]])
+def test_e020_unknown_flow(flows):
+    with ours(CONNECT_FLOWS=flows):
+        assert ids() == {"E020"}
+
+
+@pytest.mark.parametrize(
+    ("flow", "platform"),
+    [
+        ("connect", {}),
+        ("connect", {"test": {"client_id": "ca_1"}}),
+        ("oauth", {"test": {"secret_key": "sk_test_0123456789"}}),
+        # Each half in another mode is no platform.
+        ("oauth", {"test": {"secret_key": "sk_test_0123456789"}, "live": {"client_id": "ca_1"}}),
+    ],
+)
+def test_e021_flow_without_a_platform(flow, platform):
+    with ours(CONNECT_FLOWS=["restricted_key", flow], PLATFORM=platform):
+        assert ids() == {"E021"}
+        with ours(CONNECT_FLOWS=[flow], PLATFORM={"test": KEYS}):
+            assert ids() == set()
+
+
+@pytest.mark.parametrize(
+    ("platform", "id"),
+    [
+        ([], "E022"),
+        ({"staging": KEYS}, "E022"),
+        ({"test": "sk_test_0123456789"}, "E022"),
+        ({"test": {**KEYS, "publishable_key": "pk_test_1"}}, "E022"),
+        ({"test": {**KEYS, "secret_key": "pk_test_0123456789"}}, "E022"),
+        ({"test": {**KEYS, "secret_key": 5}}, "E022"),
+        ({"test": {**KEYS, "client_id": "acct_1"}}, "E022"),
+        ({"test": {**KEYS, "webhook_secrets": "whsec_1"}}, "E022"),
+        ({"test": {**KEYS, "webhook_secrets": ["secret"]}}, "E022"),
+        ({"live": KEYS}, "E023"),
+        ({"test": {**KEYS, "secret_key": "rk_live_0123456789"}}, "E023"),
+    ],
+)
+def test_e022_and_e023_platform(platform, id):
+    with ours(PLATFORM=platform):
+        assert ids() == {id}
+        told = " ".join(f"{each.msg} {each.hint}" for each in run_checks(tags=[TAG]))
+    assert "0123456789" not in told
+    with ours(PLATFORM={"test": {**KEYS, "webhook_secrets": ["whsec_1"]}, "live": {}}):
+        assert ids() == set()
+
+
 def test_w006_no_django_q(monkeypatch):
     is_missing(monkeypatch, "django_q")
     assert ids() == {"W006"}

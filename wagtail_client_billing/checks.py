@@ -117,7 +117,7 @@ def check_flows(**kwargs: Any) -> list[CheckMessage]:
         return [_error(20, "CONNECT_FLOWS is not a list with at least one flow.", hint)]
     found: list[CheckMessage] = []
     for flow in flows:
-        if flow not in FLOWS:
+        if not isinstance(flow, str) or flow not in FLOWS:
             hint = f"Known are: {', '.join(FLOWS)}."
             found.append(_error(20, f"CONNECT_FLOWS: {flow!r} is no way to connect.", hint))
             continue

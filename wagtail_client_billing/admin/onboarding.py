@@ -19,8 +19,8 @@ from .formats import country_name
 from .pages import AgencyPage
 from .urls import agency_settings_url
 
-# How often in a minute coming back reads the account; after that it shows what is known.
-READS_A_MINUTE = 10
+# How often in a minute coming back reaches Stripe; after that it shows what is known.
+RETURNS_A_MINUTE = 10
 
 
 class SeeOther(HttpResponseRedirect):
@@ -62,6 +62,16 @@ class OnboardingPage(AgencyPage):
     def get_page_subtitle(self) -> str:
         return self.object.account_name or self.object.account_id
 
+    def may_ask(self) -> bool:
+        """Whether a GET may reach Stripe: not too often in a minute."""
+        key = f"wagtail_client_billing.onboarding.{self.object.uuid}.{int(time.time() // 60)}"
+        try:
+            cache.add(key, 0, timeout=65)
+            return cache.incr(key) <= RETURNS_A_MINUTE
+        except ValueError:
+            # Thrown out between the two calls.
+            return True
+
 
 class ContinueView(OnboardingPage):
     """Goes on where it was left. Reaches Stripe: no transaction may be open around it."""
@@ -90,7 +100,9 @@ class RefreshView(OnboardingPage):
     http_method_names = ["get"]
 
     def get(self, request: Any, *args: Any, **kwargs: Any) -> HttpResponse:
-        return lead_to_stripe(request, self.object)
+        if self.object.account_id and self.may_ask():
+            return lead_to_stripe(request, self.object)
+        return HttpResponseRedirect(agency_settings_url())
 
 
 class ReturnView(OnboardingPage):
@@ -104,7 +116,7 @@ class ReturnView(OnboardingPage):
     def get(self, request: Any, *args: Any, **kwargs: Any) -> HttpResponse:
         was_ready = self.object.ready
         try:
-            if self.object.account_id and self.may_read():
+            if self.object.account_id and self.may_ask():
                 connect.read_again(self.object)
         except BillingError as error:
             messages.error(request, str(error))
@@ -113,16 +125,6 @@ class ReturnView(OnboardingPage):
             if self.object.ready and not was_ready:
                 audit.note(request.user, self.object, "connect", flow=self.object.flow)
         return HttpResponseRedirect(agency_settings_url())
-
-    def may_read(self) -> bool:
-        """Whether it was not read too often in this minute."""
-        key = f"wagtail_client_billing.return.{self.object.uuid}.{int(time.time() // 60)}"
-        try:
-            cache.add(key, 0, timeout=65)
-            return cache.incr(key) <= READS_A_MINUTE
-        except ValueError:
-            # Thrown out between the two calls.
-            return True
 
 
 class StartOverView(OnboardingPage):

@@ -104,6 +104,7 @@ def api_for(connection: StripeConnection | None, *, waiting: bool = False) -> Ap
     return Api(key, waiting=waiting, connection=connection)
 
 
+@sensitive_variables("keys")
 def platform_api(
     livemode: bool,
     *,

@@ -87,6 +87,7 @@ def _verify(endpoint: WebhookEndpoint, body: bytes, signature: str) -> None:
     raise BadSignature("No secret of this endpoint signed the delivery.")
 
 
+@sensitive_variables("secret")
 def _given(endpoint: WebhookEndpoint) -> list[str]:
     """The secrets of a platform's endpoint that stand in the settings, sealed like the others."""
     if endpoint.connection_id is not None:
