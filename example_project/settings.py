@@ -160,6 +160,9 @@ WAGTAIL_CLIENT_BILLING: dict[str, object] = {
     "SANDBOX_FILE": str(VAR / "sandbox.sqlite3"),
     "STRIPE_API_BASE": f"http://localhost:{PORT}/sandbox/stripe",
     "STRIPE_DASHBOARD_BASE": f"http://localhost:{PORT}/sandbox/dashboard",
+    # All three ways to connect, in test mode. The sandbox takes every key for a platform's.
+    "CONNECT_FLOWS": ["restricted_key", "connect", "oauth"],
+    "PLATFORM": {"test": {"secret_key": "sk_test_demoPlatform", "client_id": "ca_test_demo"}},
 }
 if os.environ.get("LINK_LIFETIME"):
     WAGTAIL_CLIENT_BILLING["LINK_LIFETIME"] = int(os.environ["LINK_LIFETIME"])

@@ -13,13 +13,15 @@ import fcntl
 import importlib.util
 import json
 import os
+import re
 import sys
 import tempfile
 import time
 from functools import cache
 from pathlib import Path
 
-MARK = "/stripe/v"  # what the path of an API call contains, behind the mount point
+# What the path of an API call contains, behind the mount point: /v1, /v2, and OAuth's two calls.
+MARK = re.compile(r"/stripe(?=/v[12]/|/oauth/(?:token|deauthorize))")
 
 if "WCB_EXCHANGES_FILE" not in os.environ:
     _owner = os.getpid()
@@ -95,13 +97,14 @@ class ValidateExchanges:
 
     def __call__(self, request):
         path = request.get_full_path()
-        if MARK not in path:
+        mark = MARK.search(path)
+        if mark is None:
             return self.get_response(request)
         body = request.body  # before anything reads the stream
         response = self.get_response(request)
         if response.streaming:
             return response
-        path = path[path.index(MARK) + len("/stripe") :]
+        path = path[mark.end() :]
         try:
             answer = json.loads(response.content)
             found = check(request.method, path, body, response.status_code, answer)

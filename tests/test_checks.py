@@ -107,30 +107,55 @@ def test_e006_trusted_proxies(given):
         assert ids() == set()
 
 
-@pytest.mark.parametrize("flows", [[], "connect", ["restricted_key", "conect"]])
-def test_e007_flows_that_do_not_exist(flows):
+KEYS = {"secret_key": "sk_test_0123456789", "client_id": "ca_1"}
+
+
+@pytest.mark.parametrize("flows", [["carrier_pigeon"], [], "restricted_key", None, [["oauth"]]])
+def test_e020_unknown_flow(flows):
     with ours(CONNECT_FLOWS=flows):
-        assert ids() == {"E007"}
-
-
-PLATFORM = {"secret_key": "sk_test_platform", "client_id": "ca_1"}
+        assert ids() == {"E020"}
 
 
 @pytest.mark.parametrize(
-    ("flows", "platform", "expected"),
+    ("flow", "platform"),
     [
-        (["connect"], {}, {"E008"}),
-        (["oauth"], {"test": {"secret_key": "sk_test_platform"}}, {"E008"}),
-        (["connect"], {"test": {"secret_key": "sk_live_platform"}}, {"E008"}),
-        (["connect"], {"testing": PLATFORM}, {"E008"}),
-        (["connect", "oauth"], {"test": PLATFORM}, set()),
-        (["restricted_key"], {}, set()),
+        ("connect", {}),
+        ("connect", {"test": {"client_id": "ca_1"}}),
+        ("oauth", {"test": {"secret_key": "sk_test_0123456789"}}),
+        # Each half in another mode is no platform.
+        ("oauth", {"test": {"secret_key": "sk_test_0123456789"}, "live": {"client_id": "ca_1"}}),
     ],
 )
-def test_e008_platform_without_what_a_flow_needs(flows, platform, expected):
-    with ours(CONNECT_FLOWS=flows, PLATFORM=platform):
-        assert ids() == expected
-        assert "platform" not in " ".join(each.msg for each in run_checks(tags=[TAG]))
+def test_e021_flow_without_a_platform(flow, platform):
+    with ours(CONNECT_FLOWS=["restricted_key", flow], PLATFORM=platform):
+        assert ids() == {"E021"}
+        with ours(CONNECT_FLOWS=[flow], PLATFORM={"test": KEYS}):
+            assert ids() == set()
+
+
+@pytest.mark.parametrize(
+    ("platform", "id"),
+    [
+        ([], "E022"),
+        ({"staging": KEYS}, "E022"),
+        ({"test": "sk_test_0123456789"}, "E022"),
+        ({"test": {**KEYS, "publishable_key": "pk_test_1"}}, "E022"),
+        ({"test": {**KEYS, "secret_key": "pk_test_0123456789"}}, "E022"),
+        ({"test": {**KEYS, "secret_key": 5}}, "E022"),
+        ({"test": {**KEYS, "client_id": "acct_1"}}, "E022"),
+        ({"test": {**KEYS, "webhook_secrets": "whsec_1"}}, "E022"),
+        ({"test": {**KEYS, "webhook_secrets": ["secret"]}}, "E022"),
+        ({"live": KEYS}, "E023"),
+        ({"test": {**KEYS, "secret_key": "rk_live_0123456789"}}, "E023"),
+    ],
+)
+def test_e022_and_e023_platform(platform, id):
+    with ours(PLATFORM=platform):
+        assert ids() == {id}
+        told = " ".join(f"{each.msg} {each.hint}" for each in run_checks(tags=[TAG]))
+    assert "0123456789" not in told
+    with ours(PLATFORM={"test": {**KEYS, "webhook_secrets": ["whsec_1"]}, "live": {}}):
+        assert ids() == set()
 
 
 @pytest.mark.parametrize("gate", ["nowhere.gate", "tests.test_checks.TAG", "tests.test_checks.no"])
@@ -154,11 +179,11 @@ def test_w013_form_action_on_the_way_to_connect(setting):
 
     with policy("'self'"):
         assert ids() == set()
-        with ours(CONNECT_FLOWS=["connect"], PLATFORM={"test": PLATFORM}):
+        with ours(CONNECT_FLOWS=["connect"], PLATFORM={"test": KEYS}):
             assert ids() == {"W013"}
     with (
         policy("'self'", "https://connect.stripe.com"),
-        ours(CONNECT_FLOWS=["connect"], PLATFORM={"test": PLATFORM}),
+        ours(CONNECT_FLOWS=["connect"], PLATFORM={"test": KEYS}),
     ):
         assert ids() == set()
 

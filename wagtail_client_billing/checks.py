@@ -191,6 +191,65 @@ def check_own_address(**kwargs: Any) -> list[CheckMessage]:
     return [_warning(14, message, hint)]
 
 
+@register(TAG)
+def check_flows(**kwargs: Any) -> list[CheckMessage]:
+    """E020: a way to connect that there is not. E021: one that needs the platform's keys."""
+    flows = billing_settings.CONNECT_FLOWS
+    if not isinstance(flows, list | tuple) or not flows:
+        hint = 'Give a list, such as ["restricted_key"].'
+        return [_error(20, "CONNECT_FLOWS is not a list with at least one flow.", hint)]
+    found: list[CheckMessage] = []
+    for flow in flows:
+        if not isinstance(flow, str) or flow not in FLOWS:
+            hint = f"Known are: {', '.join(FLOWS)}."
+            found.append(_error(20, f"CONNECT_FLOWS: {flow!r} is no way to connect.", hint))
+            continue
+        needed = FLOWS[flow]
+        modes = [billing_settings.platform(livemode) for livemode in (False, True)]
+        if not any(all(mode.get(name) for name in needed) for mode in modes):
+            hint = f"Set {' and '.join(needed)} for test, live or both in PLATFORM."
+            found.append(_error(21, f"CONNECT_FLOWS: {flow!r} has no platform.", hint))
+    return found
+
+
+@register(TAG)
+def check_platform(**kwargs: Any) -> list[CheckMessage]:
+    """E022: PLATFORM cannot be read so. E023: a key of the other mode. Never shows a key."""
+    given = billing_settings.PLATFORM
+    shape = 'It looks like {"test": {"secret_key": …, "client_id": …, "webhook_secrets": […]}}.'
+    if not isinstance(given, dict):
+        return [_error(22, "PLATFORM is not a dict.", shape)]
+    found: list[CheckMessage] = []
+    for mode, keys in given.items():
+        if mode not in ("test", "live") or not isinstance(keys, dict):
+            found.append(_error(22, f"PLATFORM: {mode!r} is not test or live with a dict.", shape))
+            continue
+        unknown = sorted(set(keys) - {"secret_key", "client_id", "webhook_secrets"})
+        if unknown:
+            found.append(_error(22, f"PLATFORM: {mode} has unknown keys {unknown}.", shape))
+        secrets = keys.get("webhook_secrets") or []
+        if not isinstance(secrets, list | tuple) or not all(
+            isinstance(secret, str) and secret.startswith("whsec_") for secret in secrets
+        ):
+            hint = "A list of signing secrets, each of which begins with whsec_."
+            found.append(_error(22, f"PLATFORM: webhook_secrets of {mode} are none.", hint))
+        client_id = keys.get("client_id") or "ca_"
+        if not isinstance(client_id, str) or not client_id.startswith("ca_"):
+            hint = "It begins with ca_ and stands in Stripe's Connect settings."
+            found.append(_error(22, f"PLATFORM: client_id of {mode} is none.", hint))
+        secret = keys.get("secret_key") or ""
+        kind = (
+            re.match(r"(?:sk|rk)_(test|live)_\w{8,}$", secret) if isinstance(secret, str) else None
+        )
+        if secret and kind is None:
+            hint = f"It begins with sk_{mode}_ or rk_{mode}_."
+            found.append(_error(22, f"PLATFORM: secret_key of {mode} is none.", hint))
+        elif kind is not None and kind[1] != mode:
+            hint = f"Put it under {kind[1]}."
+            found.append(_error(23, f"PLATFORM: secret_key of {mode} is for {kind[1]} mode.", hint))
+    return found
+
+
 # --- What has to be around us ---------------------------------------------------------------
 
 

@@ -14,7 +14,8 @@ SETTING = "WAGTAIL_CLIENT_BILLING"
 DEFAULTS: dict[str, Any] = {
     # Which ways of connecting a Stripe account are offered.
     "CONNECT_FLOWS": ["restricted_key"],
-    # Keys of the operator's Connect platform: {"test": {...}, "live": {...}}.
+    # The operator's Connect platform: {"test": {...}, "live": {...}}, each with secret_key,
+    # client_id and, where its endpoint was made by hand, webhook_secrets.
     "PLATFORM": {},
     # Another server that speaks Stripe's API (the sandbox, a test server); None is Stripe.
     "STRIPE_API_BASE": None,
@@ -59,6 +60,12 @@ class BillingSettings:
     def given(self) -> dict[str, Any]:
         """What the project set, as it is."""
         return getattr(settings, SETTING, None) or {}
+
+    def platform(self, livemode: bool) -> dict[str, Any]:
+        """The operator's Connect platform in a mode; empty where it has no keys."""
+        modes = self.PLATFORM if isinstance(self.PLATFORM, dict) else {}
+        found = modes.get("live" if livemode else "test")
+        return found if isinstance(found, dict) else {}
 
     @property
     def link_lifetime(self) -> timedelta:

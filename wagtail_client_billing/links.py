@@ -36,6 +36,16 @@ def admin_link(request: BillingRequest) -> str:
     return f"{base}{path}" if base else ""
 
 
+def admin_page_url(name: str, *args: object) -> str:
+    """A page of ours in the admin, for somebody who comes back from Stripe.
+
+    The admin's own address comes first: that is where this person is logged in.
+    """
+    base = str(getattr(settings, "WAGTAILADMIN_BASE_URL", "") or "").rstrip("/")
+    path = reverse(f"client_billing_admin:{name}", urlconf=settings.ROOT_URLCONF, args=args)
+    return f"{base or billing_settings.webhook_base_url}{path}"
+
+
 def site_address(site: Site | None) -> str:
     """Under which address clients reach a site's bills, without a trailing slash.
 

@@ -25,8 +25,19 @@ from wagtail_client_billing.permissions import ACTIONS, may, requests_for, sites
 LISTS = {"index", "index_results"}
 FORMS = {"add"}
 OF_A_REQUEST = {"inspect", "send_again", "resend", "check", "delete"}
-OF_THE_AGENCY = {"connect", "health"}
-OF_A_CONNECTION = {"check_account", "unlink", "confirm_host", "forget"}
+COMING_BACK = {"onboarding_return", "onboarding_refresh"}
+OF_THE_AGENCY = {"connect", "health", "oauth_callback"}
+OF_A_CONNECTION = {
+    "check_account",
+    "unlink",
+    "confirm_host",
+    "forget",
+    "onboarding",
+    "start_over",
+    "replace_key",
+    "webhook",
+    "legal_pages",
+} | COMING_BACK
 POSTED = OF_A_REQUEST | OF_A_CONNECTION | OF_THE_AGENCY | FORMS
 
 SECRETS_OF_B = ["customer-of-b", "Lawyers B", "b.example.com"]

@@ -245,7 +245,7 @@ def test_rule_10_no_refusal_of_stripes_tells_the_key(world, db, caplog, fault):
     assert KEY not in report_of(lambda: connect.connect_with_key(**WITH_KEY)) + caplog.text
 
 
-@pytest.mark.parametrize("broken", ["_check_kind", "_account_values", "_store", "ensure_endpoint"])
+@pytest.mark.parametrize("broken", ["_check_kind", "account_values", "store", "ensure_endpoint"])
 def test_rule_10_no_bug_of_ours_tells_the_key(world, db, monkeypatch, broken):
     @sensitive_variables()
     def bug(*args, **kwargs):

@@ -15,8 +15,9 @@ from django.urls import reverse
 from wagtail.models import Locale, Page, Site
 
 from tests.bills.conftest import KEY, Making
+from tests.bills.test_platform import TYPED, with_platform
 from wagtail_client_billing.errors import BillingError
-from wagtail_client_billing.gateway import connect
+from wagtail_client_billing.gateway import connect, onboarding
 from wagtail_client_billing.gateway.changes import delete_request, finish_hold
 from wagtail_client_billing.gateway.checkout import open_checkout
 from wagtail_client_billing.gateway.reconcile import reconcile
@@ -31,7 +32,7 @@ from wagtail_client_billing.models import (
     StripeEvent,
     WebhookEndpoint,
 )
-from wagtail_client_billing.sandbox import books, checkout, faults
+from wagtail_client_billing.sandbox import books, checkout, faults, platforms
 
 pytestmark = pytest.mark.postgres
 
@@ -252,3 +253,24 @@ def wait_until_blocked():
             if cursor.fetchone()[0]:
                 return
     raise AssertionError("Nobody waited for the lock")
+
+
+def test_rule_4_two_who_connect_at_once_make_one_account_and_one_endpoint(committed, world):
+    links = []
+
+    def person():
+        row = onboarding.begin(**TYPED)
+        links.append(onboarding.go_on(row))
+
+    # Both are in the middle of it at the same time.
+    faults.add("hold", path="/v2/core/accounts", method="POST", times=None, delay_ms=HELD_MS)
+    with with_platform():
+        at_once(person, person)
+    faults.clear()
+    assert len(links) == len(set(links)) == 2
+    row = StripeConnection.objects.get()
+    (made,) = platforms.connected()
+    assert made["account"] == row.account_id
+    endpoint = WebhookEndpoint.objects.get()
+    assert (endpoint.state, endpoint.stripe_id) == ("active", books.endpoints()[0]["id"])
+    assert len(books.endpoints()) == 1

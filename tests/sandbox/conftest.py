@@ -46,7 +46,8 @@ def check_events():
         del event["account"]
         snapshot = event["data"]["object"]
         assert exchanges.spec().validate_object("event", event) == []
-        assert exchanges.spec().validate_object(snapshot["object"], snapshot) == []
+        if snapshot["object"] != "application":  # in no description of Stripe's
+            assert exchanges.spec().validate_object(snapshot["object"], snapshot) == []
         assert event["api_version"] == stripe.api_version == shapes.API_VERSION
 
 

@@ -5,7 +5,7 @@ from typing import Any
 from django.db import transaction
 from django.urls import path
 
-from . import account_changes, connecting, copies, health
+from . import account_changes, connecting, copies, health, onboarding
 
 
 def account_patterns() -> list[Any]:
@@ -32,6 +32,27 @@ def account_patterns() -> list[Any]:
             "account/<int:pk>/legal/",
             account_changes.LegalPagesView.as_view(),
             name="legal_pages",
+        ),
+        path(
+            "account/<int:pk>/onboarding/",
+            outside(onboarding.ContinueView.as_view()),
+            name="onboarding",
+        ),
+        path(
+            "account/<int:pk>/onboarding/refresh/",
+            outside(onboarding.RefreshView.as_view()),
+            name="onboarding_refresh",
+        ),
+        path(
+            "account/<int:pk>/onboarding/return/",
+            outside(onboarding.ReturnView.as_view()),
+            name="onboarding_return",
+        ),
+        path("account/<int:pk>/start-over/", onboarding.StartOverView.as_view(), name="start_over"),
+        path(
+            "account/oauth/callback/",
+            outside(onboarding.CallbackView.as_view()),
+            name="oauth_callback",
         ),
         path("account/<int:pk>/unlink/", outside(connecting.UnlinkView.as_view()), name="unlink"),
         path(

@@ -12,6 +12,7 @@ PREFIX = "client_billing"
 # What is logged, and the words for it in Wagtail's history.
 ACTIONS: dict[str, tuple[Promise, Promise]] = {
     "connect": (_("Connect a Stripe account"), _("Connected a Stripe account")),
+    "begin": (_("Begin a Stripe account"), _("Began to set up a Stripe account")),
     "unlink": (_("Unlink a Stripe account"), _("Unlinked a Stripe account")),
     "replace_key": (_("Replace a Stripe key"), _("Replaced a Stripe key")),
     "change_terms": (_("Change the legal pages"), _("Changed the legal pages")),

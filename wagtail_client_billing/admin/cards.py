@@ -7,12 +7,15 @@ from django.db.models import Max
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from ..conf import billing_settings
 from ..gateway import connect, rights
 from ..gateway.endpoints import EVENTS, endpoint_of
+from ..gateway.platform_endpoints import heard_by
 from ..gateway.unlink import sessions_left
 from ..models import BillingRequest, StripeConnection, StripeEvent, WebhookEndpoint
 from .formats import country_name
 from .notices import key_readable
+from .requirements import in_words
 from .urls import admin_url
 
 
@@ -54,6 +57,8 @@ class Card:
     # Accounts of this mode that are gone, or on their way.
     leaving: list[Leaving] = field(default_factory=list)
     gone: list[str] = field(default_factory=list)
+    # What Stripe still asks of an account that was opened through the platform.
+    needs: tuple[str, ...] = ()
 
     @property
     def short_id(self) -> str:
@@ -66,7 +71,7 @@ def cards() -> list[Card]:
     """Both cards, the live one first."""
     linked = {
         connection.livemode: connection
-        for connection in StripeConnection.objects.active().select_related("connected_by")
+        for connection in StripeConnection.objects.filter(unlinked_at=None)
     }
     return [_card(livemode, linked.get(livemode)) for livemode in (True, False)]
 
@@ -89,6 +94,10 @@ def _card(livemode: bool, connection: StripeConnection | None) -> Card:
         "legal_pages": admin_url("legal_pages", connection.pk),
         "unlink": admin_url("unlink", connection.pk),
     }
+    if _goes_on(connection):
+        urls["continue"] = admin_url("onboarding", connection.pk)
+    if connection.unfinished:
+        urls["start_over"] = admin_url("start_over", connection.pk)
     if by_key:
         urls["replace_key"] = admin_url("replace_key", connection.pk)
         if endpoint is not None and endpoint.state != WebhookEndpoint.State.CREATING:
@@ -103,6 +112,7 @@ def _card(livemode: bool, connection: StripeConnection | None) -> Card:
         register_url=endpoint.url if endpoint is not None and missing else "",
         events=EVENTS if missing else (),
         urls=urls,
+        needs=tuple(in_words(connection.requirements)) if not connection.ready else (),
         leaving=leaving,
     )
 
@@ -147,6 +157,11 @@ def _gone(livemode: bool) -> list[str]:
     return found
 
 
+def _goes_on(connection: StripeConnection) -> bool:
+    of_platform = connection.flow == StripeConnection.Flow.CONNECT
+    return of_platform and not connection.charges_enabled and connection.broken_at is None
+
+
 def state_of(connection: StripeConnection) -> State:
     """Ready, restricted or broken."""
     if not key_readable(connection):
@@ -155,6 +170,34 @@ def state_of(connection: StripeConnection) -> State:
             _("Broken"),
             _("The stored key cannot be read: the installation's encryption keys have changed."),
             _("Replace the key, or restore the old encryption keys."),
+        )
+    if connection.through_platform and not billing_settings.platform(connection.livemode):
+        return State(
+            "critical",
+            _("Broken"),
+            _("This installation has no platform key for this mode any more."),
+            _("Whoever runs the installation has to set PLATFORM again."),
+        )
+    if connection.broken_at and connection.through_platform:
+        return State(
+            "critical",
+            _("Broken"),
+            connection.broken_why,
+            _("Check again. If that does not help, unlink the account and connect it again."),
+        )
+    if not connection.account_id:
+        return State(
+            "warning",
+            _("Not finished"),
+            _("The account has not been opened at Stripe yet."),
+            _("Continue on Stripe, or start over."),
+        )
+    if connection.unfinished:
+        return State(
+            "warning",
+            _("Not finished"),
+            _("Stripe does not let this account take payments yet."),
+            _("Continue on Stripe, or start over."),
         )
     if connection.broken_at:
         return State(
@@ -183,7 +226,7 @@ def state_of(connection: StripeConnection) -> State:
 
 def webhook_state(connection: StripeConnection) -> State:
     """Whether Stripe tells us of payments by itself."""
-    endpoint = endpoint_of(connection)
+    endpoint = heard_by(connection)
     slower = _("Until then the status is checked every 10 minutes.")
     if endpoint is None or endpoint.state == WebhookEndpoint.State.MISSING:
         why = (endpoint and endpoint.error) or _("No webhook endpoint could be made.")
@@ -191,7 +234,8 @@ def webhook_state(connection: StripeConnection) -> State:
     if endpoint.state == WebhookEndpoint.State.CREATING:
         return State("warning", _("Webhook being made"), "", slower)
     # One that is being replaced is heard as well.
-    last = connection.endpoints.aggregate(last=Max("last_event_at"))["last"]
+    own = connection.endpoints.aggregate(last=Max("last_event_at"))["last"]
+    last = own or endpoint.last_event_at
     if last is None:
         return State("info", _("No event yet"))
     return State("positive", _("Working"), moment=last)

@@ -8,13 +8,13 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 from wagtail.admin import messages
 
-from ..errors import BillingError
-from ..gateway import connect
+from ..errors import BillingError, NotConnected, StripeUnavailable
+from ..gateway import connect, oauth, onboarding
 from ..models import StripeConnection
 from ..sealing import BadEncryptionKey, SecretUnreadable
-from . import audit
+from . import audit, oauth_state
 from .connect_form import ConnectForm
-from .formats import country_name
+from .onboarding import SeeOther, say_connected, say_how_it_stands
 from .pages import AgencyPage, ConnectionPage
 from .urls import agency_settings_url
 
@@ -23,7 +23,7 @@ SHOWN = 20
 
 
 class ConnectView(AgencyPage):
-    """Takes a restricted key, and ends on the tab with the account connected.
+    """Takes a restricted key, or leads to Stripe; ends on the tab with the account connected.
 
     Reaches Stripe: no transaction may be open around it.
     """
@@ -33,33 +33,40 @@ class ConnectView(AgencyPage):
 
     def get(self, request: Any, *args: Any, **kwargs: Any) -> HttpResponse:
         test_mode = request.GET.get("mode") != "live"
-        return self.show(ConnectForm(initial={"test_mode": test_mode}))
+        return self.show(
+            ConnectForm(initial={**oauth_state.typed_before(request), "test_mode": test_mode})
+        )
 
     def post(self, request: Any, *args: Any, **kwargs: Any) -> HttpResponse:
         form = ConnectForm(request.POST)
-        connection = self.connect(form) if form.is_valid() else None
-        if connection is None:
+        answer = self.connect(form) if form.is_valid() else None
+        if answer is None:
             form.ask_for_key_again()
             messages.error(request, _("The account was not connected. Please correct the errors."))
             return self.show(form)
-        audit.note(request.user, connection, "connect", flow=connection.flow)
-        messages.success(request, connected_sentence(connection, form.cleaned_data["country"]))
-        return HttpResponseRedirect(agency_settings_url())
+        return answer
 
-    def connect(self, form: ConnectForm) -> StripeConnection | None:
-        """The new connection; None, with the form's errors set, if there is none."""
+    def connect(self, form: ConnectForm) -> HttpResponse | None:
+        """Where to go on; None, with the form's errors set, if nothing was connected."""
         data = form.cleaned_data
+        typed = {
+            "livemode": not data["test_mode"],
+            "country": data["country"],
+            "privacy_policy_url": data["privacy_policy_url"],
+            "terms_url": data["terms_url"],
+        }
         try:
-            return connect.connect_with_key(
-                key=data["key"],
-                livemode=not data["test_mode"],
-                country=data["country"],
-                privacy_policy_url=data["privacy_policy_url"],
-                terms_url=data["terms_url"],
-                user=self.request.user,
-            )
+            match form.chosen_flow:
+                case StripeConnection.Flow.CONNECT:
+                    return self.open_account(form, typed)
+                case StripeConnection.Flow.OAUTH:
+                    return self.ask_owner(typed)
+                case _:
+                    return self.with_key(data["key"], typed)
         except connect.KeyRefused as refused:
             form.refuse(refused.field, str(refused))
+        except NotConnected as error:
+            form.refuse("livemode", str(error))
         except BillingError as error:
             form.add_error(None, str(error))
         except BadEncryptionKey:
@@ -67,6 +74,35 @@ class ConnectView(AgencyPage):
                 None, _("The key cannot be stored: an entry of ENCRYPTION_KEYS is malformed.")
             )
         return None
+
+    def with_key(self, key: str, typed: dict[str, Any]) -> HttpResponse:
+        connection = connect.connect_with_key(key=key, user=self.request.user, **typed)
+        audit.note(self.request.user, connection, "connect", flow=connection.flow)
+        say_connected(self.request, connection, typed["country"])
+        return HttpResponseRedirect(agency_settings_url())
+
+    def open_account(self, form: ConnectForm, typed: dict[str, Any]) -> HttpResponse | None:
+        """Off to Stripe's questions. What Stripe refuses is said in the form."""
+        connection = onboarding.begin(user=self.request.user, **typed)
+        audit.note(self.request.user, connection, "begin", flow=connection.flow)
+        try:
+            return SeeOther(onboarding.go_on(connection))
+        except StripeUnavailable:
+            text = _("Stripe cannot be reached. What you entered is kept: go on with it later.")
+            messages.error(self.request, text)
+            return HttpResponseRedirect(agency_settings_url())
+
+    def ask_owner(self, typed: dict[str, Any]) -> HttpResponse:
+        """Off to Stripe's question whether our platform may act for the account."""
+        state = oauth_state.begin(self.request, typed)
+        return SeeOther(
+            oauth.authorize_url(
+                livemode=typed["livemode"],
+                state=state,
+                country=typed["country"],
+                email=getattr(self.request.user, "email", ""),
+            )
+        )
 
     def show(self, form: ConnectForm) -> HttpResponse:
         return self.render_to_response(
@@ -96,6 +132,9 @@ class CheckAccountView(ConnectionPage):
         except BillingError as error:
             messages.error(request, str(error))
         else:
+            if not self.object.ready:
+                say_how_it_stands(request, self.object)
+                return HttpResponseRedirect(agency_settings_url())
             messages.success(
                 request,
                 _("%(account)s is in order.")
@@ -156,20 +195,9 @@ class UnlinkView(ConnectionPage):
                 " page open may still pay until it ends by itself."
             )
             messages.warning(request, text % {"numbers": ", ".join(report.not_closed[:SHOWN])})
+        if report.still_allowed:
+            messages.warning(request, report.still_allowed)
         return HttpResponseRedirect(agency_settings_url())
-
-
-def connected_sentence(connection: StripeConnection, country: str = "") -> str:
-    """That an account is connected; and which country it is in, if another one was chosen."""
-    name = connection.account_name or connection.account_id
-    text = _("Connected to %(account)s.") % {"account": name}
-    if not country or country == connection.country:
-        return text
-    taken = _("The account is in %(country)s, not in %(typed)s: that is what counts.") % {
-        "country": country_name(connection.country),
-        "typed": country_name(country),
-    }
-    return f"{text} {taken}"
 
 
 def unlink_sentences(report: connect.UnlinkReport) -> list[str]:

@@ -9,6 +9,7 @@ from wagtail.admin.ui.tables import Table
 
 from ..models import AgencySettings
 from ..permissions import agency_policy, may, requests_for
+from . import oauth_state
 from .cards import cards
 from .connect_form import ConnectForm
 from .connecting import key_pages
@@ -51,7 +52,12 @@ class StripeConnectionPanel(Panel):
                 cards=found,
                 connected=len(missing) < len(found),
                 missing=missing,
-                form=ConnectForm(initial={"test_mode": missing != [True]}),
+                form=ConnectForm(
+                    initial={
+                        **oauth_state.typed_before(self.request),
+                        "test_mode": missing != [True],
+                    }
+                ),
                 action_url=admin_url("connect"),
                 notices=notices_for(self.request, on_agency_tab=True),
                 **key_pages(),

@@ -29,8 +29,8 @@ ONE_LINE_MAX = 250
 
 def connections_by_mode() -> dict[bool, StripeConnection]:
     """The connections that new requests can be sent with: live under True, test under False."""
-    usable = StripeConnection.objects.usable()
-    return {connection.livemode: connection for connection in usable}
+    ready = StripeConnection.objects.ready()
+    return {connection.livemode: connection for connection in ready}
 
 
 def account_name(connection: StripeConnection) -> str:

@@ -37,15 +37,25 @@ MISSING_RIGHT = re.compile(r"Having the '(rak_[a-z_]+)' permission")
 class Api:
     """Stripe as seen with one credential.
 
-    ``waiting`` says that a person waits for the answer.
+    ``waiting`` says that a person waits for the answer. With ``account`` every call is made on
+    behalf of that account of the platform whose key it is.
     """
 
     @sensitive_variables("key")
     def __init__(
-        self, key: str, *, waiting: bool = False, connection: StripeConnection | None = None
+        self,
+        key: str,
+        *,
+        waiting: bool = False,
+        connection: StripeConnection | None = None,
+        account: str = "",
+        client_id: str = "",
     ) -> None:
         self.connection = connection
-        self._client = _client(key, RETRIES_WAITING if waiting else 0, self._before, self._after)
+        self._platform = bool(account or client_id)
+        self._client = _client(
+            key, RETRIES_WAITING if waiting else 0, self._before, self._after, account, client_id
+        )
         # How far our clock is ahead of Stripe's, by the latest answer.
         self.clock_skew_seconds: int | None = None
 
@@ -63,7 +73,7 @@ class Api:
         try:
             return ask(self._client).to_dict(for_json=True)
         except stripe.StripeError as error:
-            translated = _translate(error)
+            translated = _translate(error, platform=self._platform)
             logger.info(
                 "Stripe said %s (%s, request %s)",
                 type(error).__name__,
@@ -74,6 +84,10 @@ class Api:
                 mark_broken(self.connection, str(translated))
             # The SDK's frames hold the key, and an error report shows the frames of a cause.
             raise translated from None
+
+    def address(self, build: Callable[[Any], str]) -> str:
+        """An address that the SDK builds without asking anybody."""
+        return build(self._client)
 
     def _before(self, method: str) -> None:
         # The one way out, so that no call can forget it.
@@ -91,15 +105,52 @@ class Api:
 
 @sensitive_variables("key")
 def api_for(connection: StripeConnection | None, *, waiting: bool = False) -> Api:
-    """The API with a connection's own key.
+    """The API with a connection's own key, or with the platform's on behalf of its account.
 
-    Raises ``NotConnected`` when the connection holds no key, and ``sealing.SecretUnreadable``
-    when its key cannot be opened.
+    Raises ``NotConnected`` when the connection, or the platform, holds no key, and
+    ``sealing.SecretUnreadable`` when its key cannot be opened.
     """
+    if connection is not None and connection.through_platform:
+        if not connection.account_id or connection.let_go_at:
+            raise NotConnected()
+        return platform_api(
+            connection.livemode,
+            waiting=waiting,
+            connection=connection,
+            account=connection.account_id,
+        )
     if connection is None or not connection.sealed_key:
         raise NotConnected()
     key = sealing.open(connection.sealed_key)
     return Api(key, waiting=waiting, connection=connection)
+
+
+@sensitive_variables("keys")
+def platform_api(
+    livemode: bool,
+    *,
+    waiting: bool = False,
+    connection: StripeConnection | None = None,
+    account: str = "",
+) -> Api:
+    """The API with the operator's platform key of a mode, as itself or for one account.
+
+    Raises ``NotConnected`` where the operator has set no key.
+    """
+    keys = billing_settings.platform(livemode)
+    if not keys.get("secret_key"):
+        raise NotConnected(
+            _("This installation has no platform key for live mode.")
+            if livemode
+            else _("This installation has no platform key for test mode.")
+        )
+    return Api(
+        keys["secret_key"],
+        waiting=waiting,
+        connection=connection,
+        account=account,
+        client_id=keys.get("client_id") or "",
+    )
 
 
 def mark_broken(connection: StripeConnection, why: str) -> None:
@@ -124,6 +175,8 @@ def _client(
     retries: int,
     before: Callable[[str], None],
     after: Callable[[Mapping[str, str]], None],
+    account: str = "",
+    client_id: str = "",
 ) -> Any:
     """The SDK's client; ``before`` sees the method of each exchange, ``after`` its headers."""
     import stripe
@@ -146,6 +199,9 @@ def _client(
         options["base_addresses"] = dict.fromkeys(("api", "connect", "files", "meter_events"), base)
     return stripe.StripeClient(
         key,
+        # Here and not with each call, so that no call can forget it.
+        stripe_account=account or None,
+        client_id=client_id or None,
         max_network_retries=retries,
         http_client=HTTPClient(timeout=TIMEOUT),
         **options,
@@ -153,16 +209,27 @@ def _client(
 
 
 def _tells_no_secret(record: logging.LogRecord) -> bool:
-    # At level DEBUG the SDK logs whole answers, and one of them holds a signing secret.
-    return "whsec_" not in record.getMessage()
+    # At level DEBUG the SDK logs whole answers; one holds a signing secret, one access tokens.
+    message = record.getMessage()
+    return "whsec_" not in message and "access_token" not in message
 
 
 def _code(error: Any) -> str:
     # For several classes the SDK leaves error.code empty and fills error.error.code.
-    return (getattr(error.error, "code", None) if error.error else error.code) or ""
+    found = getattr(error.error, "code", None) if error.error else None
+    return found or error.code or ""
 
 
-def _translate(error: Any) -> Exception:
+LOST = {
+    "account": _("Stripe says that this account is no longer connected to our platform."),
+    "platform": _(
+        "Stripe no longer accepts the key of our platform. Whoever runs this installation has to "
+        "set a new one."
+    ),
+}
+
+
+def _translate(error: Any, *, platform: bool = False) -> Exception:
     import stripe
 
     code = _code(error)
@@ -174,7 +241,12 @@ def _translate(error: Any) -> Exception:
         "api_key_expired",
         "platform_api_key_expired",
     ):
-        return AccountLost(code=code or "unauthorized", status=error.http_status or 0)
+        lost = LOST["account" if code == "account_invalid" else "platform"] if platform else None
+        return AccountLost(
+            lost,
+            code=code or "unauthorized",
+            status=error.http_status or 0,
+        )
     status = error.http_status or 0
     if status >= 500 and (error.headers or {}).get("idempotent-replayed") == "true":
         # The key remembers the breakdown: asking again with it can never end otherwise.

@@ -4,21 +4,23 @@ import re
 from typing import Any
 from urllib.parse import urlencode
 
-from django.db import IntegrityError, transaction
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.debug import sensitive_variables
 
 from .. import lifecycle, sealing
 from ..conf import billing_settings
-from ..errors import AccountLost, BillingError, NoSuchObject, StripeRefused
+from ..errors import AccountLost, StripeRefused
 from ..hosts import this_host
 from ..lifecycle.record import user_name
 from ..models import StripeConnection
 from ..transactions import outside_transaction
 from . import rights, webhooks
-from .client import Api, api_for
+from .accounts import KeyRefused, account_values, missing_rights, read_again, store
+from .client import Api
+from .copies import refuse_copy
 from .endpoints import ensure_endpoint, remove_strays, row_to_make
+from .platform_endpoints import ensure_platform_endpoint
 from .unlink import UnlinkReport, unlink, unlink_preview
 
 __all__ = [
@@ -34,14 +36,6 @@ __all__ = [
 ]
 
 KEY = re.compile(r"^(rk|sk)_(test|live)_[A-Za-z0-9_]{8,240}$")
-
-
-class KeyRefused(BillingError):
-    """The connection cannot be made as typed; ``field`` names what to change."""
-
-    def __init__(self, sentence: object, field: str = "key") -> None:
-        super().__init__(sentence)
-        self.field = field
 
 
 def key_page_url(livemode: bool) -> str:
@@ -84,7 +78,7 @@ def connect_with_key(
     account, missing = _probe(Api(key, waiting=True))
     values = {
         "flow": StripeConnection.Flow.RESTRICTED_KEY,
-        **_account_values(account),
+        **account_values(account),
         **_key_values(key, missing),
         "country": account.get("country") or country,
         "privacy_policy_url": privacy_policy_url,
@@ -96,7 +90,8 @@ def connect_with_key(
         "host": this_host(),
         "let_go_at": None,
     }
-    connection = _store(account["id"], livemode, values)
+    # With its endpoint's row, so that the sweep makes the endpoint if we die before we have.
+    connection = store(account["id"], livemode, values, along=row_to_make)
     remove_strays(connection, waiting=True)
     ensure_endpoint(connection, waiting=True)
     lifecycle.ask_again(connection.account_id, livemode)
@@ -120,77 +115,31 @@ def replace_key(connection: StripeConnection, *, key: str) -> None:
             " and connect the other."
         )
         raise KeyRefused(text % {"account": account["id"]})
-    values = {**_account_values(account), **_key_values(key, missing)}
+    values = {**account_values(account), **_key_values(key, missing)}
     if not StripeConnection.objects.active().filter(pk=connection.pk).update(**values):
         raise KeyRefused(_("The account was unlinked meanwhile. Connect it again."))
     connection.refresh_from_db()
     ensure_endpoint(connection, waiting=True)
 
 
-def _store(account_id: str, livemode: bool, values: dict[str, Any]) -> StripeConnection:
-    taken = KeyRefused(
-        _("Another account is connected for this mode. Unlink it first."), field="livemode"
-    )
-    for _try in range(2):
-        try:
-            with transaction.atomic():
-                active = StripeConnection.objects.active().filter(livemode=livemode)
-                if active.exclude(account_id=account_id).exists():
-                    raise taken
-                connection, _created = StripeConnection.objects.update_or_create(
-                    account_id=account_id, livemode=livemode, defaults=values
-                )
-                # With it, so that the sweep makes the endpoint if we die before we have.
-                row_to_make(connection)
-            return connection
-        except IntegrityError:
-            # Two people connected at once; the database let one through. Look once more whether
-            # it was the same account.
-            continue
-    raise taken
+def check(connection: StripeConnection, *, waiting: bool = True) -> None:
+    """Reads the account again, and makes its webhook endpoint if there is none.
 
-
-def check(connection: StripeConnection) -> None:
-    """Reads the account again and notes what has changed; a connection that answers is whole.
-
-    Raises what ``Api.call`` raises; a lost account is then marked as broken, and a right that is
-    missing is noted.
+    Raises what ``read_again`` raises, and ``CopyOfProduction``: a copy has read the account, and
+    leaves its endpoint alone.
     """
-    api = api_for(connection, waiting=True)
-    try:
-        account = api.call(lambda client: client.v1.accounts.retrieve_current())
-    except StripeRefused as refused:
-        if refused.missing_right:
-            noted = sorted({*connection.missing_rights, refused.missing_right})
-            StripeConnection.objects.filter(pk=connection.pk).update(missing_rights=noted)
-        raise
-    if account["id"] != connection.account_id:
-        raise StripeRefused(_("The key belongs to another account now."))
-    same = StripeConnection.objects.filter(pk=connection.pk)
-    same.update(**_account_values(account))
-    same.update(missing_rights=_missing_rights(api))
-    connection.refresh_from_db()
-    remove_strays(connection, waiting=True)
-    ensure_endpoint(connection, waiting=True)
+    read_again(connection, waiting=waiting)
+    refuse_copy(connection)
+    if connection.through_platform:
+        ensure_platform_endpoint(connection.livemode, waiting=waiting)
+        return
+    remove_strays(connection, waiting=waiting)
+    ensure_endpoint(connection, waiting=waiting)
 
 
 @sensitive_variables("key")
 def _key_values(key: str, missing: list[str]) -> dict[str, Any]:
     return {"sealed_key": sealing.seal(key), "key_last4": key[-4:], "missing_rights": missing}
-
-
-def _account_values(account: dict[str, Any]) -> dict[str, Any]:
-    profile = account.get("business_profile") or {}
-    dashboard = (account.get("settings") or {}).get("dashboard") or {}
-    name = profile.get("name") or dashboard.get("display_name") or account.get("email") or ""
-    return {
-        "account_name": name[:255],
-        "default_currency": (account.get("default_currency") or "").upper()[:3],
-        "charges_enabled": bool(account.get("charges_enabled")),
-        "checked_at": timezone.now(),
-        "broken_at": None,
-        "broken_why": "",
-    }
 
 
 @sensitive_variables("key", "found")
@@ -236,7 +185,7 @@ def _probe(api: Api) -> tuple[dict[str, Any], list[str]]:
     """The account, and what the key may not; raises ``KeyRefused`` where that is too much."""
     try:
         account = api.call(lambda client: client.v1.accounts.retrieve_current())
-        missing = _missing_rights(api)
+        missing = missing_rights(api)
     except AccountLost as lost:
         raise KeyRefused(
             _("Stripe does not know this key. Was it copied whole, or revoked?")
@@ -249,24 +198,6 @@ def _probe(api: Api) -> tuple[dict[str, Any], list[str]]:
     if needed:
         raise KeyRefused(_box_to_tick(needed))
     return account, missing
-
-
-def _missing_rights(api: Api) -> list[str]:
-    """Slugs of the permissions that the key lacks. Nothing is changed at Stripe.
-
-    Raises ``StripeUnavailable``, ``AccountLost``, or ``StripeRefused`` for another refusal.
-    """
-    missing = []
-    for probe in rights.PROBES:
-        try:
-            api.call(probe)
-        except NoSuchObject:
-            continue
-        except StripeRefused as refused:
-            if not refused.missing_right:
-                raise
-            missing.append(refused.missing_right)
-    return missing
 
 
 def _box_to_tick(missing: list[str]) -> object:

@@ -10,14 +10,16 @@ from django.db.models import Exists, F, Max, OuterRef, Q
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
-from ..errors import CopyOfProduction
+from ..errors import BillingError, CopyOfProduction, StripeUnavailable
 from ..models import BillingRequest, CheckoutAttempt, LogEntry, StripeConnection, WebhookEndpoint
 from ..models.connection import StripeConnectionQuerySet
 from ..rounds import Round
 from ..transactions import outside_transaction
 from .changes import Outcome, finish_hold
+from .connect import check
 from .copies import remember_host
 from .endpoints import delete_endpoint, ensure_endpoint
+from .platform_endpoints import ensure_platform_endpoint
 from .reconcile import reconcile
 from .unlink import finish_unlink
 
@@ -36,6 +38,7 @@ YOUNG = timedelta(minutes=15)
 ASK_YOUNG_EVERY = timedelta(seconds=45)
 ASK_EVERY = timedelta(minutes=10)
 ASK_PROCESSING_EVERY = timedelta(hours=1)
+READ_ACCOUNT_EVERY = timedelta(days=1)
 # What was given up without Stripe's word is asked again once its account is back.
 ASK_UNCONFIRMED_EVERY = timedelta(hours=1)
 UNCONFIRMED_FOR = timedelta(days=30)
@@ -75,7 +78,9 @@ def _steps(now: datetime) -> Iterator[Callable[[], bool]]:
     for endpoint in WebhookEndpoint.objects.filter(
         state=WebhookEndpoint.State.CREATING, created_at__lt=now - CREATING_IS_LEFT
     ).select_related("connection"):
-        if endpoint.connection and endpoint.connection.usable:
+        if endpoint.connection is None:
+            yield partial(_make_platform_endpoint, endpoint.livemode)
+        elif endpoint.connection.usable:
             yield partial(_make_endpoint, endpoint.connection)
     for connection in (
         StripeConnection.objects.being_unlinked()
@@ -91,6 +96,8 @@ def _steps(now: datetime) -> Iterator[Callable[[], bool]]:
     )
     for endpoint in retired.select_related("connection"):
         yield partial(delete_endpoint, endpoint)
+    for connection in _accounts_to_read(now):
+        yield partial(_read_account, connection)
     # Holds and sessions in one line: three that fail for ever would starve all others.
     line = [(asked, pk, _finish_hold) for pk, asked in _left_holds(now)]
     line += [(asked, pk, _ask) for pk, asked in _attempts_to_ask(now)]
@@ -108,6 +115,30 @@ def _ask(pk: int) -> bool:
 
 def _make_endpoint(connection: StripeConnection) -> bool:
     return ensure_endpoint(connection).state != WebhookEndpoint.State.CREATING
+
+
+def _make_platform_endpoint(livemode: bool) -> bool:
+    return ensure_platform_endpoint(livemode).state != WebhookEndpoint.State.CREATING
+
+
+def _accounts_to_read(now: datetime) -> Iterator[StripeConnection]:
+    """Accounts of the platform that nobody has read for a day, the broken ones too."""
+    due = StripeConnection.objects.active().exclude(flow=StripeConnection.Flow.RESTRICTED_KEY)
+    checked = Coalesce(F("checked_at"), F("connected_at"))
+    due = due.annotate(checked=checked).filter(checked__lt=now - READ_ACCOUNT_EVERY)
+    return due.order_by("checked").iterator()
+
+
+def _read_account(connection: StripeConnection) -> bool:
+    # First, so that an account that cannot be read waits for its next turn as well.
+    StripeConnection.objects.filter(pk=connection.pk).update(checked_at=timezone.now())
+    try:
+        check(connection, waiting=False)
+    except StripeUnavailable:
+        return False
+    except BillingError:
+        return True
+    return True
 
 
 def _finish_unlink(connection: StripeConnection) -> bool:

@@ -28,6 +28,7 @@ from .attempts import close_attempt
 from .client import Api, api_for
 from .copies import refuse_copy
 from .endpoints import count_as_deleted, endpoint_of, retire_due
+from .platform import give_back
 from .reconcile import reconcile
 
 State = CheckoutAttempt.State
@@ -56,6 +57,8 @@ class UnlinkReport:
     waiting: list[str] = field(default_factory=list)
     not_closed: list[str] = field(default_factory=list)
     finished: bool = False
+    # What is left to do at Stripe, as a sentence, where our access could not be ended.
+    still_allowed: str = ""
 
 
 def unlink_preview(connection: StripeConnection) -> UnlinkReport:
@@ -109,6 +112,7 @@ def finish_unlink(
         report.not_closed += report.waiting
         report.waiting = []
     if gives_up or (endpoints_gone and not report.waiting):
+        report.still_allowed = give_back(connection)
         _let_go(connection, since)
         report.finished = True
     connection.refresh_from_db()

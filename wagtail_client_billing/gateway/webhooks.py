@@ -14,7 +14,7 @@ from django.views.decorators.debug import sensitive_variables
 from wagtail import hooks
 
 from .. import sealing
-from ..errors import BadSignature, StripeUnavailable
+from ..errors import BadSignature, BillingError, StripeUnavailable
 from ..models import (
     BillingRequest,
     CheckoutAttempt,
@@ -27,7 +27,9 @@ from ..models import (
 from ..rounds import Round
 from ..transactions import outside_transaction
 from ..waking import wake
+from .accounts import read_again
 from .endpoints import believed_secrets
+from .platform_endpoints import secrets_given
 from .reconcile import reconcile
 
 logger = logging.getLogger(__name__)
@@ -37,6 +39,8 @@ State = StripeEvent.State
 SIGNATURE_TOLERANCE_SECONDS = 300
 CLAIM_LASTS = timedelta(minutes=2)
 RETRY_MINUTES = (1, 2, 5, 10, 30, 60)
+# Whatever they say, the account itself is read again.
+ABOUT_THE_ACCOUNT = ("account.", "capability.", "v2.core.account")
 KEEP_NOT_OURS = timedelta(days=7)
 KEEP_PROCESSED = timedelta(days=90)
 # Stripe tries for three days and shows an event for thirty; after that nobody can ask about it.
@@ -67,7 +71,7 @@ def receive(endpoint: WebhookEndpoint, body: bytes, signature: str) -> StripeEve
 def _verify(endpoint: WebhookEndpoint, body: bytes, signature: str) -> None:
     import stripe
 
-    for sealed in believed_secrets(endpoint):
+    for sealed in [*believed_secrets(endpoint), *_given(endpoint)]:
         try:
             secret = sealing.open(sealed)
             # The SDK checks no age unless it is told to.
@@ -84,15 +88,24 @@ def _verify(endpoint: WebhookEndpoint, body: bytes, signature: str) -> None:
     raise BadSignature("No secret of this endpoint signed the delivery.")
 
 
+@sensitive_variables("secret")
+def _given(endpoint: WebhookEndpoint) -> list[str]:
+    """The secrets of a platform's endpoint that stand in the settings, sealed like the others."""
+    if endpoint.connection_id is not None:
+        return []
+    return [sealing.seal(secret) for secret in secrets_given(endpoint.livemode)]
+
+
 def _hints(body: bytes) -> dict[str, Any]:
     try:
         told = json.loads(body)
-        found = told["data"]["object"]
+        thin = told.get("object") == "v2.core.event"
+        found = (told.get("related_object") or {}) if thin else told["data"]["object"]
         metadata = found.get("metadata") or {}
         return {
             "event_id": _text(told["id"]),
             "type": _text(told["type"], 100),
-            "account": _text(told.get("account"), 64),
+            "account": _text(told.get("context" if thin else "account"), 64),
             "livemode": bool(told["livemode"]),
             "object_id": _text(found.get("id")),
             "payment_intent_id": _text(found.get("payment_intent")),
@@ -171,14 +184,20 @@ def process(event: StripeEvent) -> bool:
 def _look_into(event: StripeEvent) -> tuple[str, str]:
     endpoint = event.endpoint
     connection = endpoint.connection
-    if event.livemode != endpoint.livemode:
+    of_platform = endpoint.connection_id is None
+    # A platform's live endpoint hears of test events as well; no other endpoint does.
+    if event.livemode != endpoint.livemode and not (of_platform and endpoint.livemode):
         return State.REFUSED, "The event is of the other mode."
+    if of_platform:
+        connection = _of_platform(event)
     if connection is None:
         return State.NOT_OURS, ""
     if event.account and event.account != connection.account_id:
         return State.REFUSED, "The event is of another account."
     if connection.unlinked_at:
         return State.UNCHECKED, ""
+    if of_platform and event.type.startswith(ABOUT_THE_ACCOUNT):
+        return _look_at_account(connection)
     found = _requests(event, connection.account_id)
     if not found:
         return State.NOT_OURS, ""
@@ -191,6 +210,25 @@ def _look_into(event: StripeEvent) -> tuple[str, str]:
         )
         if result.unreachable or result.lost:
             raise StripeUnavailable()
+    return State.PROCESSED, ""
+
+
+def _of_platform(event: StripeEvent) -> StripeConnection | None:
+    """The account of our platform that an event is about."""
+    # Thin events about an account name it as the object.
+    account = event.account or event.object_id
+    found = StripeConnection.objects.of_account(account, event.livemode) if account else None
+    return found if found is not None and found.through_platform else None
+
+
+def _look_at_account(connection: StripeConnection) -> tuple[str, str]:
+    """Reads an account again; one that is no longer connected is marked as broken by that."""
+    try:
+        read_again(connection, waiting=False)
+    except StripeUnavailable:
+        raise
+    except BillingError as error:
+        return State.PROCESSED, str(error)
     return State.PROCESSED, ""
 
 

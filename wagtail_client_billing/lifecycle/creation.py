@@ -41,7 +41,7 @@ def create_request(
     """
     if billing_type not in BillingRequest.CHARGEABLE:
         raise NotAllowed()
-    if not connection.usable:
+    if not connection.ready:
         raise NotConnected()
     values: dict[str, Any] = {
         "site": site,

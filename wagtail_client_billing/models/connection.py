@@ -18,7 +18,7 @@ class StripeConnectionQuerySet(models.QuerySet["StripeConnection"]):
         return self.filter(unlinked_at=None).exclude(account_id="")
 
     def usable(self) -> Self:
-        """Connections that new bills can be sent with."""
+        """Connections that Stripe can be asked with."""
         return self.active().filter(broken_at=None).at_home()
 
     def at_home(self) -> Self:
@@ -34,6 +34,10 @@ class StripeConnectionQuerySet(models.QuerySet["StripeConnection"]):
     def being_unlinked(self) -> Self:
         """Unlinked connections of which something is left to do at Stripe."""
         return self.exclude(unlinked_at=None).filter(let_go_at=None)
+
+    def ready(self) -> Self:
+        """Connections that new bills can be sent with."""
+        return self.usable().exclude(~Q(flow="restricted_key"), charges_enabled=False)
 
     def of_account(self, account_id: str, livemode: bool) -> "StripeConnection | None":
         """The connection through which an account is asked, linked or not."""
@@ -71,6 +75,8 @@ class StripeConnection(models.Model):
     sealed_key = models.TextField(blank=True, editable=False)
     key_last4 = models.CharField(max_length=4, blank=True, editable=False)
     idempotency_key = models.CharField(max_length=255, blank=True, editable=False)
+    # What Stripe was asked to make, so that asking again asks for the same.
+    account_params = models.JSONField(default=dict, blank=True, editable=False)
     privacy_policy_url = models.URLField(_("privacy policy URL"), max_length=500)
     terms_url = models.URLField(_("terms of service URL"), max_length=500)
     connected_by = models.ForeignKey(
@@ -127,6 +133,30 @@ class StripeConnection(models.Model):
         here = this_host()
         return bool(here and self.host) and self.host != here
 
+    @property
+    def through_platform(self) -> bool:
+        """Whether it holds no key of its own, and the operator's platform acts for it."""
+        return self.flow != self.Flow.RESTRICTED_KEY
+
+    @property
+    def ready(self) -> bool:
+        """Whether new bills can be sent with it.
+
+        A platform cannot charge for an account that Stripe has not cleared. An account's own key
+        takes test payments all the same.
+        """
+        return self.usable and (self.charges_enabled or not self.through_platform)
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether its owner has never answered what Stripe asks of a new account."""
+        return (
+            self.flow == self.Flow.CONNECT
+            and self.unlinked_at is None
+            and not self.charges_enabled
+            and not (self.account_id and self.details_submitted)
+        )
+
 
 class WebhookEndpoint(models.Model):
     """A webhook address of ours with the secrets that sign what arrives there.
@@ -172,6 +202,13 @@ class WebhookEndpoint(models.Model):
         verbose_name = _("webhook endpoint")
         verbose_name_plural = _("webhook endpoints")
         ordering = ["-created_at"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["livemode"],
+                condition=Q(connection=None, state__in=["creating", "active", "missing"]),
+                name="wcb_one_platform_endpoint_a_mode",
+            ),
+        ]
 
     def __str__(self) -> str:
         return str(self.uuid)

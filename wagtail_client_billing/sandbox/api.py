@@ -28,11 +28,12 @@ from . import (
     ids,
     keys,
     params,
+    platforms,
     routes,
     sessions,
     shapes,
 )
-from .problems import ApiProblem, no_access, unknown_parameter
+from .problems import ApiProblem, unknown_parameter
 
 KEEP_CALLS = 5000  # rows in the log
 
@@ -46,11 +47,20 @@ class Exchange:
     raw: str  # query string or form body
     idempotency_key: str
     page_url: str
+    onboarding_url: str
     request_id: str = field(default_factory=lambda: ids.new("req", 14))
     params: dict[str, Any] = field(default_factory=dict)
     caller: keys.Caller | None = None
     fault: faults.Chosen = field(default_factory=faults.Chosen)
     replayed: bool = False
+
+    @property
+    def is_json(self) -> bool:
+        """Whether the body is JSON: v2's are, v1's and OAuth's are forms."""
+        return self.method == "POST" and self.path.startswith("/v2/")
+
+    def decoded(self) -> dict[str, Any]:
+        return params.decode_json(self.raw) if self.is_json else params.decode(self.raw)
 
 
 @csrf_exempt
@@ -65,7 +75,7 @@ def api(request: HttpRequest, rest: str) -> HttpResponseBase:
         exchange.fault = faults.take(exchange.method, exchange.path)
         status, body = _answer(exchange, request)
     except ApiProblem as problem:
-        status, body = problem.status, problem.as_body()
+        status, body = problem.status, _refusal(exchange, problem)
     except connections.NotThreaded as problem:
         status, body = 500, ApiProblem(str(problem), status=500, type="api_error").as_body()
     _log(exchange, status)
@@ -79,12 +89,14 @@ def _exchange(request: HttpRequest, rest: str) -> Exchange:
     if method == "POST":
         raw = request.body.decode("utf-8", "replace")
     page = reverse("client_billing_sandbox:checkout", kwargs={"session_id": "ID"})
+    link = reverse("client_billing_sandbox:onboarding", kwargs={"token": "TOKEN"})
     return Exchange(
         method=method,
         path="/" + rest.strip("/"),
         raw=raw,
         idempotency_key=request.headers.get("Idempotency-Key", "") if method == "POST" else "",
         page_url=request.build_absolute_uri(page).replace("/ID/", "/{id}/"),
+        onboarding_url=request.build_absolute_uri(link).replace("/TOKEN/", "/{token}/"),
     )
 
 
@@ -98,7 +110,7 @@ def _answer(exchange: Exchange, request: HttpRequest) -> tuple[int, dict[str, An
     exchange.caller = caller
     on_behalf_of = request.headers.get("Stripe-Account", caller.account)
     if on_behalf_of != caller.account:
-        raise no_access(caller.key, on_behalf_of)  # Connect is not here yet
+        caller = exchange.caller = platforms.on_behalf(caller, on_behalf_of)
     route, id = routes.find(exchange.method, exchange.path)
     caller.demand(route.right)
     if not exchange.idempotency_key:
@@ -107,7 +119,7 @@ def _answer(exchange: Exchange, request: HttpRequest) -> tuple[int, dict[str, An
         caller,
         exchange.idempotency_key,
         f"{exchange.method} {exchange.path}",
-        params.fingerprint(exchange.raw),
+        params.fingerprint(exchange.raw, is_json=exchange.is_json),
     )
     if isinstance(claim, idempotency.Stored):
         exchange.replayed = True
@@ -132,8 +144,8 @@ def _execute(
     try:
         if exchange.fault.answer == "500":
             raise faults.breakdown()
-        exchange.params = params.decode(exchange.raw)
-        call = routes.Call(caller, exchange.params, exchange.page_url)
+        exchange.params = exchange.decoded()
+        call = routes.Call(caller, exchange.params, exchange.page_url, exchange.onboarding_url)
         with books.write() if route.changes else books.read() as db:
             body = route.answer(db, call, id)
             body = expansion.expand(db, caller, body, _paths(exchange.params))
@@ -143,12 +155,22 @@ def _execute(
     except ApiProblem as problem:
         if claim and problem.kept:
             with books.write() as db:
-                idempotency.store(db, claim, problem.status, problem.as_body())
+                idempotency.store(db, claim, problem.status, _refusal(exchange, problem))
         raise
 
 
+def _refusal(exchange: Exchange, problem: ApiProblem) -> dict[str, Any]:
+    body = problem.as_body()
+    if exchange.path.startswith("/oauth/") and not isinstance(body["error"], str):
+        return {"error": "invalid_request", "error_description": problem.message}
+    if exchange.path.startswith("/v2/"):
+        # v2 has a code for everything.
+        body["error"].setdefault("code", problem.type.removesuffix("_error"))
+    return body
+
+
 def _paths(decoded: dict[str, Any]) -> list[str]:
-    given = decoded.get("expand", {})
+    given = decoded.get("expand") or {}
     if not isinstance(given, dict):
         raise unknown_parameter("expand")
     return [str(given[key]) for key in sorted(given, key=int)]
@@ -157,7 +179,7 @@ def _paths(decoded: dict[str, Any]) -> list[str]:
 def _log(exchange: Exchange, status: int) -> None:
     if not exchange.params:
         try:
-            exchange.params = params.decode(exchange.raw)
+            exchange.params = exchange.decoded()
         except ApiProblem:
             exchange.params = {"": exchange.raw}
     caller = exchange.caller

@@ -112,6 +112,8 @@ def _send(row: sqlite3.Row) -> None:
         endpoint = objects.find(db, "webhook_endpoint", row["endpoint"])
         event = objects.find(db, "event", row["event"])
         payload = events.as_sent(db, event) if event else {}
+        if event and endpoint and endpoint.extra.get("connect"):
+            payload["account"] = event.account
     answer: int | None = None
     final, error = False, ""
     if endpoint is None or event is None:

@@ -26,13 +26,8 @@ def put_up(db: sqlite3.Connection, event: Record) -> int:
     Doing it again ("fire again") makes further deliveries of the same event.
     """
     now = time.time()
-    rows = db.execute(
-        "SELECT id, doc FROM objects WHERE kind = 'webhook_endpoint' AND account = ? "
-        "AND livemode = ? ORDER BY seq",
-        (event.account, event.livemode),
-    ).fetchall()
     count = 0
-    for row in rows:
+    for row in _listening(db, event):
         endpoint = json.loads(row["doc"])
         wanted = endpoint["enabled_events"]
         if endpoint["status"] != "enabled" or not ({"*", event.doc["type"]} & set(wanted)):
@@ -53,6 +48,23 @@ def put_up(db: sqlite3.Connection, event: Record) -> int:
         )
         count += 1
     return count
+
+
+def _listening(db: sqlite3.Connection, event: Record) -> list[sqlite3.Row]:
+    """The account's own endpoints, and those of the platforms that it is connected to.
+
+    A platform's live endpoint hears of test events too, if the account is connected in live mode.
+    """
+    return db.execute(
+        "SELECT id, doc FROM objects AS endpoint WHERE kind = 'webhook_endpoint' AND ("
+        "  account = :account AND livemode = :livemode"
+        "    AND NOT coalesce(json_extract(extra, '$.connect'), 0)"
+        "  OR (livemode = :livemode OR livemode = 1) AND json_extract(extra, '$.connect')"
+        "    AND EXISTS (SELECT 1 FROM connected WHERE platform = endpoint.account"
+        "      AND account = :account AND livemode = endpoint.livemode AND ended_at IS NULL)"
+        ") ORDER BY seq",
+        {"account": event.account, "livemode": event.livemode},
+    ).fetchall()
 
 
 def pending_webhooks(db: sqlite3.Connection, event_id: str) -> int:

@@ -36,12 +36,13 @@ RIGHTS = (
 
 @dataclass(frozen=True)
 class Caller:
-    """A key that was accepted: its account, its mode, and the rights it lacks."""
+    """A key that was accepted: for which account, its mode, and the rights it lacks."""
 
     key: str
     account: str
     livemode: bool
     without: frozenset[str] = frozenset()
+    platform: str = ""  # whose key it is, when it acts for a connected account
 
     def may(self, right: str) -> bool:
         if self.key.startswith("sk_"):

@@ -7,7 +7,19 @@ from typing import Any
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import redirect
 
-from . import access, books, clock, deliveries, faults, ids, inbox, keys, objects, sessions
+from . import (
+    access,
+    books,
+    clock,
+    deliveries,
+    faults,
+    ids,
+    inbox,
+    keys,
+    objects,
+    platforms,
+    sessions,
+)
 from .access import moment, money, show
 from .forms import AccountForm, ClockForm, FaultForm, HoldForm, KeyForm
 
@@ -155,6 +167,7 @@ def _keys_page(
             account["form"] = AccountForm(initial=account, prefix=account["id"])
         for key in account["keys"]:
             key["when"] = moment(key["created"])
+        account["platforms"] = platforms.connected(account=account["id"], ended_at=None)
     return show(
         request,
         "keys.html",
@@ -215,6 +228,7 @@ def change_account(request: HttpRequest, account: str) -> HttpResponse:
         return _keys_page(request, wrong=form)
     try:
         keys.change_account(account, **form.cleaned_data)
+        platforms.tell_of_change(account)
     except LookupError:
         raise Http404 from None
     return redirect("client_billing_sandbox:keys")

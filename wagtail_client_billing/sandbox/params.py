@@ -45,9 +45,22 @@ def decode(raw: str) -> dict[str, Any]:
     return root
 
 
-def fingerprint(raw: str) -> str:
+def decode_json(raw: str) -> dict[str, Any]:
+    """The body of a v2 call; raises a 400 for what is no JSON object."""
+    try:
+        found = json.loads(raw or "{}")
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise ApiProblem("The body is not a JSON object.", code="invalid_json")
+    return found
+
+
+def fingerprint(raw: str, *, is_json: bool = False) -> str:
     """Equal for equal parameters, in whatever order they were sent."""
-    pairs = sorted(parse_qsl(raw, keep_blank_values=True))
+    pairs: Any = sorted(parse_qsl(raw, keep_blank_values=True))
+    if is_json:
+        pairs = json.dumps(decode_json(raw), sort_keys=True)
     return hashlib.sha256(json.dumps(pairs).encode()).hexdigest()
 
 

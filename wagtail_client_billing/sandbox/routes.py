@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from . import connect_api, payments, platforms, sessions, shapes, webhook_endpoints
 from . import params as parameters
-from . import payments, sessions, shapes, webhook_endpoints
 from .keys import Caller
 from .problems import no_access, unknown_url
 
@@ -23,6 +23,7 @@ class Call:
     caller: Caller
     params: Mapping[str, Any]
     page_url: str  # our checkout page, with {id}
+    onboarding_url: str  # our page for the owner of a new account, with {token}
 
 
 Answer = Callable[[sqlite3.Connection, Call, str], Body]
@@ -45,7 +46,7 @@ class Route:
 def _account(db: sqlite3.Connection, call: Call, id: str) -> Body:
     parameters.check(call.params, {})
     wanted = id or call.caller.account
-    if wanted != call.caller.account:
+    if wanted != call.caller.account and platforms.find(db, call.caller, wanted) is None:
         raise no_access(call.caller.key, wanted)
     row = db.execute("SELECT * FROM accounts WHERE id = ?", (wanted,)).fetchone()
     return shapes.account(row)
@@ -53,6 +54,10 @@ def _account(db: sqlite3.Connection, call: Call, id: str) -> Body:
 
 def _create_session(db: sqlite3.Connection, call: Call, id: str) -> Body:
     return sessions.create(db, call.caller, call.params, call.page_url)
+
+
+def _create_link(db: sqlite3.Connection, call: Call, id: str) -> Body:
+    return connect_api.create_link(db, call.caller, call.params, call.onboarding_url)
 
 
 Listing = Callable[[sqlite3.Connection, Caller, Mapping[str, Any]], Body]
@@ -89,6 +94,11 @@ _TABLE: tuple[tuple[str, str, str, Answer], ...] = (
     ("GET", "/v1/webhook_endpoints/{id}", "webhook_read", _one(webhook_endpoints.retrieve)),
     ("POST", "/v1/webhook_endpoints/{id}", "webhook_write", _one(webhook_endpoints.change)),
     ("DELETE", "/v1/webhook_endpoints/{id}", "webhook_write", _one(webhook_endpoints.delete)),
+    ("POST", "/v2/core/accounts", "accounts_write", _all(connect_api.create_account)),
+    ("GET", "/v2/core/accounts/{id}", "accounts_read", _one(connect_api.retrieve_account)),
+    ("POST", "/v2/core/account_links", "accounts_write", _create_link),
+    ("POST", "/oauth/token", "accounts_write", _all(connect_api.token)),
+    ("POST", "/oauth/deauthorize", "accounts_write", _all(connect_api.deauthorize)),
     ("GET", "/v1/events", "event_read", _all(webhook_endpoints.list_events)),
     ("GET", "/v1/events/{id}", "event_read", _one(webhook_endpoints.retrieve_event)),
 )

@@ -6,7 +6,7 @@ columns that are searched or changed conditionally: ``state`` (a session's statu
 Times are Unix seconds.
 """
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 SCHEMA = (
     "CREATE TABLE IF NOT EXISTS notes (key TEXT PRIMARY KEY, value TEXT NOT NULL)",
@@ -29,6 +29,14 @@ SCHEMA = (
         request TEXT NOT NULL, fingerprint TEXT NOT NULL, started_at REAL NOT NULL,
         claim TEXT NOT NULL, status INTEGER, body TEXT,
         PRIMARY KEY (account, livemode, key))""",
+    """CREATE TABLE IF NOT EXISTS connected (
+        platform TEXT NOT NULL, account TEXT NOT NULL, livemode INTEGER NOT NULL,
+        created INTEGER NOT NULL, ended_at INTEGER, facts TEXT NOT NULL DEFAULT '{}',
+        PRIMARY KEY (platform, account, livemode))""",
+    """CREATE TABLE IF NOT EXISTS tickets (
+        token TEXT PRIMARY KEY, kind TEXT NOT NULL, platform TEXT NOT NULL, account TEXT NOT NULL,
+        livemode INTEGER NOT NULL, created REAL NOT NULL, used_at REAL,
+        facts TEXT NOT NULL DEFAULT '{}')""",
     """CREATE TABLE IF NOT EXISTS deliveries (
         id INTEGER PRIMARY KEY AUTOINCREMENT, event TEXT NOT NULL, type TEXT NOT NULL,
         endpoint TEXT NOT NULL, url TEXT NOT NULL, state TEXT NOT NULL, created REAL NOT NULL,
@@ -52,6 +60,8 @@ TABLES = (
     "notes",
     "accounts",
     "api_keys",
+    "connected",
+    "tickets",
     "objects",
     "idempotency",
     "deliveries",

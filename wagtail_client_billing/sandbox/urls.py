@@ -2,15 +2,18 @@
 
 from django.urls import path
 
-from . import api, checkout_pages, inbox, pages
+from . import api, checkout_pages, connect_pages, inbox, pages
 
 app_name = "client_billing_sandbox"
 
 urlpatterns = [
     path("", pages.home, name="home"),
+    path("stripe/oauth/authorize", connect_pages.authorize_page, name="authorize"),
     path("stripe/<path:rest>", api.api, name="api"),
     path("checkout/<str:session_id>/", checkout_pages.checkout_page, name="checkout"),
     path("checkout/<str:session_id>/later/", checkout_pages.later_page, name="later"),
+    path("onboarding/<str:token>/", connect_pages.onboarding_page, name="onboarding"),
+    path("connected/end/", connect_pages.disconnect, name="disconnect"),
     path("sessions/", pages.sessions_page, name="sessions"),
     path("calls/", pages.calls_page, name="calls"),
     path("events/", pages.events_page, name="events"),

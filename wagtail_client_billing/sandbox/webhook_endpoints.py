@@ -40,8 +40,6 @@ LIST_EVENTS: dict[str, params.Checker] = {
 
 
 def _check(checked: Mapping[str, Any], *, livemode: bool) -> None:
-    if checked.get("connect"):
-        raise ApiProblem("This sandbox does not do Connect yet.", param="connect")
     wanted = checked.get("enabled_events")
     if wanted is not None and not wanted:
         raise ApiProblem("enabled_events must name at least one event.", param="enabled_events")
@@ -69,7 +67,9 @@ def create(db: sqlite3.Connection, caller: Caller, raw: Mapping[str, Any]) -> di
     _check(checked, livemode=caller.livemode)
     secret = ids.new("whsec", 32)
     doc = shapes.webhook_endpoint(checked, livemode=caller.livemode)
-    objects.add(db, caller, doc, extra={"secret": secret})
+    # Stripe does not show it again, but delivers by it.
+    connect = bool(checked.get("connect"))
+    objects.add(db, caller, doc, extra={"secret": secret, "connect": connect})
     return {**doc, "secret": secret}
 
 
