@@ -111,9 +111,9 @@ KEYS = {"secret_key": "sk_test_0123456789", "client_id": "ca_1"}
 
 
 @pytest.mark.parametrize("flows", [["carrier_pigeon"], [], "restricted_key", None, [["oauth"]]])
-def test_e020_unknown_flow(flows):
+def test_e007_unknown_flow(flows):
     with ours(CONNECT_FLOWS=flows):
-        assert ids() == {"E020"}
+        assert ids() == {"E007"}
 
 
 @pytest.mark.parametrize(
@@ -126,9 +126,9 @@ def test_e020_unknown_flow(flows):
         ("oauth", {"test": {"secret_key": "sk_test_0123456789"}, "live": {"client_id": "ca_1"}}),
     ],
 )
-def test_e021_flow_without_a_platform(flow, platform):
+def test_e008_flow_without_a_platform(flow, platform):
     with ours(CONNECT_FLOWS=["restricted_key", flow], PLATFORM=platform):
-        assert ids() == {"E021"}
+        assert ids() == {"E008"}
         with ours(CONNECT_FLOWS=[flow], PLATFORM={"test": KEYS}):
             assert ids() == set()
 
@@ -136,20 +136,20 @@ def test_e021_flow_without_a_platform(flow, platform):
 @pytest.mark.parametrize(
     ("platform", "id"),
     [
-        ([], "E022"),
-        ({"staging": KEYS}, "E022"),
-        ({"test": "sk_test_0123456789"}, "E022"),
-        ({"test": {**KEYS, "publishable_key": "pk_test_1"}}, "E022"),
-        ({"test": {**KEYS, "secret_key": "pk_test_0123456789"}}, "E022"),
-        ({"test": {**KEYS, "secret_key": 5}}, "E022"),
-        ({"test": {**KEYS, "client_id": "acct_1"}}, "E022"),
-        ({"test": {**KEYS, "webhook_secrets": "whsec_1"}}, "E022"),
-        ({"test": {**KEYS, "webhook_secrets": ["secret"]}}, "E022"),
-        ({"live": KEYS}, "E023"),
-        ({"test": {**KEYS, "secret_key": "rk_live_0123456789"}}, "E023"),
+        ([], "E010"),
+        ({"staging": KEYS}, "E010"),
+        ({"test": "sk_test_0123456789"}, "E010"),
+        ({"test": {**KEYS, "publishable_key": "pk_test_1"}}, "E010"),
+        ({"test": {**KEYS, "secret_key": "pk_test_0123456789"}}, "E010"),
+        ({"test": {**KEYS, "secret_key": 5}}, "E010"),
+        ({"test": {**KEYS, "client_id": "acct_1"}}, "E010"),
+        ({"test": {**KEYS, "webhook_secrets": "whsec_1"}}, "E010"),
+        ({"test": {**KEYS, "webhook_secrets": ["secret"]}}, "E010"),
+        ({"live": KEYS}, "E011"),
+        ({"test": {**KEYS, "secret_key": "rk_live_0123456789"}}, "E011"),
     ],
 )
-def test_e022_and_e023_platform(platform, id):
+def test_e010_and_e011_platform(platform, id):
     with ours(PLATFORM=platform):
         assert ids() == {id}
         told = " ".join(f"{each.msg} {each.hint}" for each in run_checks(tags=[TAG]))

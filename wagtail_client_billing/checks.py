@@ -83,38 +83,6 @@ def check_stripe_api_base(**kwargs: Any) -> list[CheckMessage]:
 
 
 @register(TAG)
-def check_connect_flows(**kwargs: Any) -> list[CheckMessage]:
-    """E007: a way of connecting that does not exist. E008: one that lacks the platform's keys."""
-    flows = billing_settings.CONNECT_FLOWS
-    known = ", ".join(FLOWS)
-    if not flows or isinstance(flows, str):
-        return [_error(7, "CONNECT_FLOWS is not a list of flows.", f"Choose from: {known}.")]
-    found: list[CheckMessage] = [
-        _error(7, f"CONNECT_FLOWS has an unknown flow {flow!r}.", f"Choose from: {known}.")
-        for flow in flows
-        if flow not in FLOWS
-    ]
-    platform = billing_settings.PLATFORM
-    if not isinstance(platform, dict) or not set(platform) <= {"test", "live"}:
-        hint = 'Give it as {"test": {...}, "live": {...}}.'
-        return [*found, _error(8, "PLATFORM is not a dict with the keys test and live.", hint)]
-    for mode, keys in platform.items():
-        key = str(keys.get("secret_key") or "")
-        # Never the key itself: checks are printed into logs.
-        if key and not key.startswith((f"sk_{mode}_", f"rk_{mode}_")):
-            hint = f"Paste the secret key of the platform in {mode} mode."
-            found.append(_error(8, f"PLATFORM: secret_key is no key of {mode} mode.", hint))
-    for flow, names in FLOWS.items():
-        if flow not in flows:
-            continue
-        for name in names:
-            if not any(keys.get(name) for keys in platform.values()):
-                hint = f"Set it in {SETTING}, for the test or the live mode, or leave out {flow}."
-                found.append(_error(8, f"CONNECT_FLOWS: {flow} needs PLATFORM's {name}.", hint))
-    return found
-
-
-@register(TAG)
 def check_access_check(**kwargs: Any) -> list[CheckMessage]:
     """E009: a gate that cannot be asked would be an error on every page of the admin."""
     path = billing_settings.ACCESS_CHECK
@@ -161,7 +129,8 @@ def check_sandbox(**kwargs: Any) -> list[CheckMessage]:
 @register(TAG)
 def check_form_action(**kwargs: Any) -> list[CheckMessage]:
     """W013: browsers hold the redirect to Stripe's onboarding against the page's form-action."""
-    if not {"connect", "oauth"} & set(billing_settings.CONNECT_FLOWS):
+    flows = billing_settings.CONNECT_FLOWS
+    if not isinstance(flows, list | tuple) or not ("connect" in flows or "oauth" in flows):
         return []
     for sources in _form_actions():
         if not STRIPE_SOURCES & {str(source).rstrip("/") for source in sources}:
@@ -193,60 +162,60 @@ def check_own_address(**kwargs: Any) -> list[CheckMessage]:
 
 @register(TAG)
 def check_flows(**kwargs: Any) -> list[CheckMessage]:
-    """E020: a way to connect that there is not. E021: one that needs the platform's keys."""
+    """E007: a way to connect that there is not. E008: one that needs the platform's keys."""
     flows = billing_settings.CONNECT_FLOWS
     if not isinstance(flows, list | tuple) or not flows:
         hint = 'Give a list, such as ["restricted_key"].'
-        return [_error(20, "CONNECT_FLOWS is not a list with at least one flow.", hint)]
+        return [_error(7, "CONNECT_FLOWS is not a list with at least one flow.", hint)]
     found: list[CheckMessage] = []
     for flow in flows:
         if not isinstance(flow, str) or flow not in FLOWS:
             hint = f"Known are: {', '.join(FLOWS)}."
-            found.append(_error(20, f"CONNECT_FLOWS: {flow!r} is no way to connect.", hint))
+            found.append(_error(7, f"CONNECT_FLOWS: {flow!r} is no way to connect.", hint))
             continue
         needed = FLOWS[flow]
         modes = [billing_settings.platform(livemode) for livemode in (False, True)]
         if not any(all(mode.get(name) for name in needed) for mode in modes):
             hint = f"Set {' and '.join(needed)} for test, live or both in PLATFORM."
-            found.append(_error(21, f"CONNECT_FLOWS: {flow!r} has no platform.", hint))
+            found.append(_error(8, f"CONNECT_FLOWS: {flow!r} has no platform.", hint))
     return found
 
 
 @register(TAG)
 def check_platform(**kwargs: Any) -> list[CheckMessage]:
-    """E022: PLATFORM cannot be read so. E023: a key of the other mode. Never shows a key."""
+    """E010: PLATFORM cannot be read so. E011: a key of the other mode. Never shows a key."""
     given = billing_settings.PLATFORM
     shape = 'It looks like {"test": {"secret_key": …, "client_id": …, "webhook_secrets": […]}}.'
     if not isinstance(given, dict):
-        return [_error(22, "PLATFORM is not a dict.", shape)]
+        return [_error(10, "PLATFORM is not a dict.", shape)]
     found: list[CheckMessage] = []
     for mode, keys in given.items():
         if mode not in ("test", "live") or not isinstance(keys, dict):
-            found.append(_error(22, f"PLATFORM: {mode!r} is not test or live with a dict.", shape))
+            found.append(_error(10, f"PLATFORM: {mode!r} is not test or live with a dict.", shape))
             continue
         unknown = sorted(set(keys) - {"secret_key", "client_id", "webhook_secrets"})
         if unknown:
-            found.append(_error(22, f"PLATFORM: {mode} has unknown keys {unknown}.", shape))
+            found.append(_error(10, f"PLATFORM: {mode} has unknown keys {unknown}.", shape))
         secrets = keys.get("webhook_secrets") or []
         if not isinstance(secrets, list | tuple) or not all(
             isinstance(secret, str) and secret.startswith("whsec_") for secret in secrets
         ):
             hint = "A list of signing secrets, each of which begins with whsec_."
-            found.append(_error(22, f"PLATFORM: webhook_secrets of {mode} are none.", hint))
+            found.append(_error(10, f"PLATFORM: webhook_secrets of {mode} are none.", hint))
         client_id = keys.get("client_id") or "ca_"
         if not isinstance(client_id, str) or not client_id.startswith("ca_"):
             hint = "It begins with ca_ and stands in Stripe's Connect settings."
-            found.append(_error(22, f"PLATFORM: client_id of {mode} is none.", hint))
+            found.append(_error(10, f"PLATFORM: client_id of {mode} is none.", hint))
         secret = keys.get("secret_key") or ""
         kind = (
             re.match(r"(?:sk|rk)_(test|live)_\w{8,}$", secret) if isinstance(secret, str) else None
         )
         if secret and kind is None:
             hint = f"It begins with sk_{mode}_ or rk_{mode}_."
-            found.append(_error(22, f"PLATFORM: secret_key of {mode} is none.", hint))
+            found.append(_error(10, f"PLATFORM: secret_key of {mode} is none.", hint))
         elif kind is not None and kind[1] != mode:
             hint = f"Put it under {kind[1]}."
-            found.append(_error(23, f"PLATFORM: secret_key of {mode} is for {kind[1]} mode.", hint))
+            found.append(_error(11, f"PLATFORM: secret_key of {mode} is for {kind[1]} mode.", hint))
     return found
 
 

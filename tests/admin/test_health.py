@@ -16,6 +16,7 @@ from wagtail.models import Site
 from tests.bills.conftest import agency, connection
 from wagtail_client_billing import tasks
 from wagtail_client_billing.gateway import connect, rights
+from wagtail_client_billing.gateway.client import api_for
 from wagtail_client_billing.health import Level, diagnose, examine
 from wagtail_client_billing.models import Heartbeat, StripeConnection, WebhookEndpoint
 from wagtail_client_billing.sandbox import books, keys
@@ -96,7 +97,7 @@ def test_stripe_out_of_reach_and_back(healthy, world):
 @pytest.mark.parametrize("how", ["deleted", "disabled"])
 def test_an_endpoint_that_stripe_has_no_more_is_made_again(healthy, world, how):
     old = healthy.endpoints.get()
-    asker = connect.api_for(healthy)
+    asker = api_for(healthy)
     if how == "deleted":
         asker.call(lambda client: client.v1.webhook_endpoints.delete(old.stripe_id))
     else:

@@ -122,7 +122,7 @@ def test_a_mode_without_a_platform_says_so_beside_the_mode(offered, client, admi
 
 def test_the_accounts_country_wins_and_that_is_said(offered, client, admin_url, typed):
     response = client.post(admin_url("connect"), {**typed, "flow": "restricted_key", "key": KEY})
-    assert "Its country is Germany" in messages_of(response)[0]
+    assert "The account is in Germany, not in France" in messages_of(response)[0]
     assert StripeConnection.objects.get().country == "DE"
 
 
@@ -256,7 +256,7 @@ def test_an_account_that_is_there_is_linked(authorize, client, admin_url, agency
     assert (made.account_id, made.flow) == (account, "oauth")
     assert made.terms_url == "https://agency.example/terms"
     assert messages_of(response) == [
-        f"Connected to {made.account_name}. Its country is Germany: that is what counts."
+        f"Connected to {made.account_name}. The account is in Germany, not in France: that is what counts."
     ]
     assert actions()[-1] == "client_billing.connect"
     text = client.get(agency_url).content.decode()

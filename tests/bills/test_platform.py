@@ -25,7 +25,7 @@ from wagtail_client_billing.gateway import connect, oauth, onboarding, webhooks
 from wagtail_client_billing.gateway.checkout import open_checkout
 from wagtail_client_billing.gateway.client import api_for
 from wagtail_client_billing.gateway.connect import KeyRefused
-from wagtail_client_billing.gateway.platform import let_go
+from wagtail_client_billing.gateway.platform import give_back
 from wagtail_client_billing.gateway.platform_endpoints import (
     PLATFORM_EVENTS,
     by_hand_url,
@@ -511,7 +511,7 @@ def test_a_linked_account_can_be_linked_again(own_account):
 
 def test_an_account_with_its_own_key_has_nothing_to_give_back():
     own = connect.connect_with_key(key="rk_test_bills_0123456789", **TYPED)
-    assert let_go(own) == ""
+    assert give_back(own) == ""
     own.refresh_from_db()
     assert own.let_go_at is None, "it is still linked"
     assert calls("/oauth/deauthorize") == []
