@@ -163,6 +163,14 @@ def test_a_schedule_that_is_missing_or_paused(healthy):
     assert unwell(diagnose()) == set()
 
 
+def test_tables_of_django_q_that_are_missing(healthy, monkeypatch):
+    schedule = apps.get_model("django_q", "Schedule")
+    monkeypatch.setattr(schedule._meta, "db_table", "not_migrated")
+    assert unwell(diagnose()) == {("schedule", "problem")}
+    monkeypatch.undo()
+    assert unwell(diagnose()) == set()
+
+
 class NoBroker:
     def __init__(self, list_key=None):
         raise ConnectionRefusedError("nobody listens")
@@ -288,4 +296,6 @@ def test_health_in_french(healthy, boss, client_for, admin_url):
     profile.preferred_language = "fr"
     profile.save()
     text = client_for(boss).get(admin_url("health")).content.decode()
-    assert "wcb-health" in text
+    assert "contrôles en ordre" in text
+    assert "Dernier contrôle régulier" in text
+    assert "checks are fine" not in text

@@ -17,6 +17,7 @@ from ..lifecycle.record import user_name
 from ..models import StripeConnection
 from ..transactions import outside_transaction
 from .client import Api, api_for
+from .copies import refuse_copy
 from .endpoints import ensure_endpoint
 from .unlink import UnlinkReport, unlink, unlink_preview
 
@@ -118,6 +119,8 @@ def _store(account_id: str, livemode: bool, values: dict[str, Any]) -> StripeCon
             active = StripeConnection.objects.active().filter(livemode=livemode)
             if active.exclude(account_id=account_id).exists():
                 raise taken
+            # Pasting a key is no word on which installation is the real one.
+            refuse_copy(active.filter(account_id=account_id).first())
             connection, _created = StripeConnection.objects.update_or_create(
                 account_id=account_id, livemode=livemode, defaults=values
             )

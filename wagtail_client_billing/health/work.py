@@ -60,7 +60,10 @@ def requests(now: datetime) -> Iterator[Finding]:
     for request in stuck[:MOST]:
         facts = {"request": request, "change": request.get_hold_display()}
         since = when(request.hold_since) if request.hold_since else ""
-        text = _("%(request)s: %(change)s, under way since: %(moment)s") % {**facts, "moment": since}
+        text = _("%(request)s: %(change)s, under way since: %(moment)s") % {
+            **facts,
+            "moment": since,
+        }
         todo = _("See whether Stripe can be reached and the worker runs.")
         yield problem("requests", text, todo)
     if not review and not stuck.exists():
