@@ -87,6 +87,7 @@ SCREENS = [
     Screen("admin-home-guest", "/admin/", "guest"),
     Screen("agency-general", "/admin/settings/wagtail_client_billing/agencysettings/#tab-general"),
     Screen("agency-connected", AGENCY_SETTINGS),
+    Screen("agency-health", AGENCY_SETTINGS.replace("#tab-client_billing", "#tab-health")),
     Screen("agency-unlink", AGENCY_SETTINGS, act=press("Unlink account")),
     Screen("site-list", "{site_settings}", "editor"),
     Screen("site-list-switcher", "{site_settings}"),
