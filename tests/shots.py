@@ -89,6 +89,7 @@ SCREENS = [
     Screen("agency-connected", AGENCY_SETTINGS),
     Screen("agency-replace-key", AGENCY_SETTINGS, act=press("Replace key")),
     Screen("agency-roll-secret", AGENCY_SETTINGS, act=press("Roll webhook secret")),
+    Screen("agency-health", AGENCY_SETTINGS.replace("#tab-client_billing", "#tab-health")),
     Screen("agency-unlink", AGENCY_SETTINGS, act=press("Unlink account")),
     Screen("site-list", "{site_settings}", "editor"),
     Screen("site-list-switcher", "{site_settings}"),

@@ -136,6 +136,17 @@ def test_on_a_copy_every_change_is_refused_with_the_sentence(
 ):
     client = client_for(boss)
     before = written_to_stripe()
+    again = {
+        "test_mode": "on",
+        "country": "FR",
+        "privacy_policy_url": "https://agency.example/privacy",
+        "terms_url": "https://agency.example/terms",
+        "key": KEY,
+    }
+    page = client.post(admin_url("connect"), again).content.decode()
+    assert "looks like a copy" in page
+    # Probing the key is all that connecting did.
+    before = written_to_stripe()
     for url in (
         admin_url("delete", copied.pk),
         admin_url("resend", copied.pk),

@@ -87,7 +87,9 @@ def test_a_revoked_key(healthy):
     assert healthy.broken_at
 
 
-def test_stripe_out_of_reach_and_back(healthy, world):
+def test_stripe_out_of_reach_and_back(healthy, world, monkeypatch):
+    # The waits of the SDK between its tries are not what is tested here.
+    monkeypatch.setattr("wagtail_client_billing.gateway.client.RETRIES_WAITING", 0)
     world.down()
     assert unwell() == {("stripe", "problem")}
     world.up()
@@ -161,6 +163,14 @@ def test_a_schedule_that_is_missing_or_paused(healthy):
     assert unwell(diagnose()) == {("schedule", "problem"), ("worker", "problem")}
     schedule_sweep()
     tasks.sweep()
+    assert unwell(diagnose()) == set()
+
+
+def test_tables_of_django_q_that_are_missing(healthy, monkeypatch):
+    schedule = apps.get_model("django_q", "Schedule")
+    monkeypatch.setattr(schedule._meta, "db_table", "not_migrated")
+    assert unwell(diagnose()) == {("schedule", "problem")}
+    monkeypatch.undo()
     assert unwell(diagnose()) == set()
 
 
@@ -289,4 +299,6 @@ def test_health_in_french(healthy, boss, client_for, admin_url):
     profile.preferred_language = "fr"
     profile.save()
     text = client_for(boss).get(admin_url("health")).content.decode()
-    assert "wcb-health" in text
+    assert "contrôles en ordre" in text
+    assert "Dernier contrôle régulier" in text
+    assert "checks are fine" not in text

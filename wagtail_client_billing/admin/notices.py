@@ -1,5 +1,6 @@
 """Banners on our admin pages: what an editor has to know before anything else."""
 
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -15,17 +16,27 @@ from .urls import admin_url, agency_settings_url
 
 
 class Notice(Component):
-    """One banner: info, warning or critical, with links to where it is mended.
+    """One banner: info, warning or critical, with a link to where it is mended.
 
-    ``links`` are pairs of address and words; more than one of them look like buttons.
+    ``buttons``, pairs of address and words, are for where somebody has to choose.
     """
 
     template_name = "wagtail_client_billing/admin/includes/notice.html"
 
-    def __init__(self, kind: str, text: str, *links: tuple[str, str]) -> None:
+    def __init__(
+        self,
+        kind: str,
+        text: str,
+        url: str = "",
+        link: str = "",
+        *,
+        buttons: Sequence[tuple[str, str]] = (),
+    ) -> None:
         self.kind = kind
         self.text = text
-        self.links = links
+        self.url = url
+        self.link = link
+        self.buttons = buttons
 
     def get_context_data(self, parent_context: Any = None) -> dict[str, Any]:
         return {"notice": self}
@@ -56,7 +67,7 @@ def notice_of(connection: StripeConnection, mends: bool) -> Notice:
     else:
         text = _("The Stripe test account %(account)s cannot be used at the moment.") % name
     if mends:
-        return Notice("critical", text, (agency_settings_url(), _("See why")))
+        return Notice("critical", text, agency_settings_url(), _("See why"))
     return Notice("critical", text + " " + _("Please tell whoever manages the agency settings."))
 
 
@@ -81,12 +92,11 @@ def copy_notice(connection: StripeConnection, mends: bool) -> Notice:
     if not mends:
         asks = _("Please tell whoever manages the agency settings.")
         return Notice("warning", f"{text % facts} {asks}")
-    return Notice(
-        "warning",
-        text % facts,
+    buttons = [
         (admin_url("confirm_host", connection.pk), _("This is the real one")),
         (admin_url("forget", connection.pk), _("Forget the connection")),
-    )
+    ]
+    return Notice("warning", text % facts, buttons=buttons)
 
 
 def broken_connections() -> list[StripeConnection]:

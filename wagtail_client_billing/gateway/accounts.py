@@ -11,6 +11,7 @@ from ..errors import BillingError, NoSuchObject, StripeRefused
 from ..models import StripeConnection
 from . import platform, rights
 from .client import Api, api_for
+from .copies import refuse_copy
 
 
 class KeyRefused(BillingError):
@@ -30,7 +31,7 @@ def store(
     """The account's row, its old one if it was linked before, with these values.
 
     ``along`` is called with it in the same transaction. Raises ``KeyRefused`` where the mode has
-    another account.
+    another account, and ``CopyOfProduction``.
     """
     other = None
     for _try in range(2):
@@ -40,6 +41,8 @@ def store(
                 other = linked.exclude(account_id=account_id).first()
                 if other is not None:
                     raise taken_by(other)
+                # Connecting is no word on which installation is the real one.
+                refuse_copy(linked.filter(account_id=account_id).first())
                 connection, _created = StripeConnection.objects.update_or_create(
                     account_id=account_id, livemode=livemode, defaults=values
                 )

@@ -103,9 +103,10 @@ def connect_with_key(
 def replace_key(connection: StripeConnection, *, key: str) -> None:
     """Takes another key of the same account and mode; a broken connection is whole again.
 
-    Raises ``KeyRefused``, or ``StripeUnavailable``; then the old key stays.
+    Raises ``KeyRefused``, ``StripeUnavailable`` or ``CopyOfProduction``; then the old key stays.
     """
     outside_transaction()
+    refuse_copy(connection)
     key = key.strip()
     _check_kind(key, connection.livemode, replacing=True)
     account, missing = _probe(Api(key, waiting=True))

@@ -1,12 +1,15 @@
 """What we stand on: settings, migrations, the worker and its schedule, addresses."""
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from datetime import datetime, timedelta
+from typing import Any
 from urllib.parse import urlsplit
 
 from django.apps import apps
 from django.conf import settings
 from django.core import checks as system_checks
+from django.db import DatabaseError, transaction
 from django.db import connections as databases
 from django.db.migrations.executor import MigrationExecutor
 from django.utils.translation import gettext as _
@@ -86,7 +89,11 @@ def schedule(now: datetime) -> Iterator[Finding]:
     """Whether Django-Q will run the sweep; by cron it runs without."""
     if not (apps.is_installed("django_q") and getattr(settings, "Q_CLUSTER", None)):
         return
-    rows = list(apps.get_model("django_q", "Schedule").objects.filter(name=NAME))
+    rows = _schedules()
+    if rows is None:
+        text = _("Django-Q's tables are missing, so that no worker can run.")
+        yield problem("schedule", text, _("Run migrate."))
+        return
     running = [
         row
         for row in rows
@@ -104,6 +111,17 @@ def schedule(now: datetime) -> Iterator[Finding]:
     else:
         todo = _("Run migrate, or take up the schedule %(name)s again in Django's admin.")
         yield problem("schedule", text, todo % {"name": NAME})
+
+
+def _schedules() -> list[Any] | None:
+    """The rows of our schedule; None where the tables, which are not ours, are not there."""
+    # On PostgreSQL an error would spoil the whole of a transaction that is open already.
+    inside = databases["default"].in_atomic_block
+    try:
+        with transaction.atomic() if inside else nullcontext():
+            return list(apps.get_model("django_q", "Schedule").objects.filter(name=NAME))
+    except DatabaseError:
+        return None
 
 
 def addresses(now: datetime) -> Iterator[Finding]:
