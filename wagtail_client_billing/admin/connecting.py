@@ -6,6 +6,7 @@ from django.http import HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
+from django.views.decorators.debug import sensitive_variables
 from wagtail.admin import messages
 
 from ..errors import BillingError
@@ -46,6 +47,7 @@ class ConnectView(AgencyPage):
         messages.success(request, connected_sentence(connection, form.cleaned_data["country"]))
         return HttpResponseRedirect(agency_settings_url())
 
+    @sensitive_variables("data")
     def connect(self, form: ConnectForm) -> StripeConnection | None:
         """The new connection; None, with the form's errors set, if there is none."""
         data = form.cleaned_data
