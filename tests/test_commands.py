@@ -136,6 +136,13 @@ def test_rotate_seals_everything_with_the_newest_key(connection, endpoint):
         assert [sealing.open(each) for each in endpoint.sealed_secrets] == ["whsec_1", "whsec_2"]
 
 
+@pytest.mark.parametrize("state", ["retiring", "deleted"])
+def test_rotate_seals_the_secrets_that_late_deliveries_need(connection, endpoint, state):
+    WebhookEndpoint.objects.update(state=state)
+    StripeConnection.objects.update(sealed_key="")
+    assert run("client_billing_rotate_keys") == ("Sealed anew: 1.\n", 0)
+
+
 def test_rotate_says_what_it_cannot_open_and_does_the_rest(connection, endpoint):
     StripeConnection.objects.update(sealed_key="enc1:nonsense")
     with pytest.raises(CommandError, match="the key of Atelier"):

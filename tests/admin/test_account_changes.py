@@ -1,17 +1,21 @@
 """The pages of a connected account: its key, its webhook endpoint, its legal pages, its end."""
 
 import re
+import sys
 from datetime import timedelta
 
 import pytest
 import time_machine
 from django.contrib.messages import get_messages
+from django.core.signals import got_request_exception
 from django.utils import timezone
+from django.views.debug import ExceptionReporter
+from django.views.decorators.debug import sensitive_variables
 from wagtail.models import ModelLogEntry
 
 from wagtail_client_billing import sealing, tasks
 from wagtail_client_billing.gateway import client as gateway_client
-from wagtail_client_billing.gateway import connect
+from wagtail_client_billing.gateway import connect, endpoints
 from wagtail_client_billing.gateway.checkout import open_checkout
 from wagtail_client_billing.gateway.client import mark_broken
 from wagtail_client_billing.gateway.endpoints import EVENTS
@@ -390,6 +394,42 @@ def test_the_account_s_country_is_taken_and_said(world, staff, admin_url, agency
     response = staff.client.post(admin_url("connect"), typed)
     assert "in Germany, not in France" in said(response)
     assert StripeConnection.objects.get().country == "DE"
+
+
+@pytest.mark.parametrize("name", ["connect", "replace_key", "webhook"])
+def test_rule_10_no_error_report_shows_what_was_typed(
+    linked, boss, client_for, admin_url, monkeypatch, name
+):
+    reports = []
+
+    def report(request, **kwargs):
+        reporter = ExceptionReporter(request, *sys.exc_info())
+        reports.append(reporter.get_traceback_html() + reporter.get_traceback_text())
+
+    @sensitive_variables()
+    def bug(*args, **kwargs):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(connect, "_check_kind", bug)
+    monkeypatch.setattr(endpoints, "store_secret", bug)
+    client = client_for(boss, raise_request_exception=False)
+    typed = {
+        "test_mode": "on",
+        "country": "DE",
+        "privacy_policy_url": "https://agency.example/privacy",
+        "terms_url": "https://agency.example/terms",
+        "key": OTHER_KEY,
+        "secret": SECRET,
+    }
+    got_request_exception.connect(report)
+    try:
+        url = admin_url(name, *([] if name == "connect" else [linked.pk]))
+        assert client.post(url, typed).status_code == 500
+    finally:
+        got_request_exception.disconnect(report)
+    (text,) = reports
+    assert "ZeroDivisionError" in text
+    assert OTHER_KEY not in text and SECRET not in text
 
 
 def test_rule_9_only_who_may_change_the_agency_settings_may_do_any_of_it(

@@ -584,6 +584,22 @@ def test_a_lost_account_is_unlinked_all_the_same(world, bill, connection):
     assert connection.unlinked_at and connection.sealed_key == ""
 
 
+def test_unlinking_deletes_an_endpoint_of_which_we_never_heard(world, db):
+    faults.add("lost", path=ENDPOINTS, method="POST")
+    connection = connect_with()
+    assert (connection.endpoints.get().stripe_id, len(books.endpoints())) == ("", 1)
+    assert connect.unlink(connection).finished
+    assert books.endpoints() == []
+    assert connection.endpoints.get().state == "deleted"
+
+
+def test_linking_again_removes_the_endpoint_that_an_outage_left_at_stripe(world, connection):
+    unlink_in_an_outage(world, connection)
+    (stray,) = books.endpoints()
+    assert connect_with().endpoints.get(state="active").stripe_id != stray["id"]
+    assert stray["id"] not in [made["id"] for made in books.endpoints()]
+
+
 # --- Linking again --------------------------------------------------------------------------
 
 

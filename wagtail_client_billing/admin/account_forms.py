@@ -7,6 +7,7 @@ from django import forms
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
+from django.views.decorators.debug import sensitive_variables
 
 from .fields import SecretField, WebAddressField, refuse_bad_addresses
 
@@ -46,6 +47,7 @@ class SigningSecretForm(forms.Form):
         help_text=gettext_lazy("Starts with whsec_. It is stored encrypted and never shown again."),
     )
 
+    @sensitive_variables("secret")
     def clean_secret(self) -> str:
         secret: str = self.cleaned_data["secret"]
         if re.match(r"(rk|sk|pk)_", secret):

@@ -4,6 +4,7 @@ from typing import Any
 
 from django.db import transaction
 from django.urls import path
+from django.views.decorators.debug import sensitive_post_parameters
 
 from . import account_changes, connecting, copies, health, onboarding
 
@@ -11,8 +12,10 @@ from . import account_changes, connecting, copies, health, onboarding
 def account_patterns() -> list[Any]:
     """Below the viewset's prefix. What reaches Stripe runs outside any transaction."""
     outside = transaction.non_atomic_requests
+    # An error report shows what was posted, unless it is told not to.
+    hidden = sensitive_post_parameters("key", "secret")
     return [
-        path("account/connect/", outside(connecting.ConnectView.as_view()), name="connect"),
+        path("account/connect/", outside(hidden(connecting.ConnectView.as_view())), name="connect"),
         path(
             "account/<int:pk>/check/",
             outside(connecting.CheckAccountView.as_view()),
@@ -20,12 +23,12 @@ def account_patterns() -> list[Any]:
         ),
         path(
             "account/<int:pk>/key/",
-            outside(account_changes.ReplaceKeyView.as_view()),
+            outside(hidden(account_changes.ReplaceKeyView.as_view())),
             name="replace_key",
         ),
         path(
             "account/<int:pk>/webhook/",
-            outside(account_changes.WebhookView.as_view()),
+            outside(hidden(account_changes.WebhookView.as_view())),
             name="webhook",
         ),
         path(

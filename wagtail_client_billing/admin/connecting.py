@@ -6,6 +6,7 @@ from django.http import HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
+from django.views.decorators.debug import sensitive_variables
 from wagtail.admin import messages
 
 from ..errors import BillingError, NotConnected, StripeUnavailable
@@ -46,6 +47,7 @@ class ConnectView(AgencyPage):
             return self.show(form)
         return answer
 
+    @sensitive_variables("data")
     def connect(self, form: ConnectForm) -> HttpResponse | None:
         """Where to go on; None, with the form's errors set, if nothing was connected."""
         data = form.cleaned_data
@@ -75,6 +77,7 @@ class ConnectView(AgencyPage):
             )
         return None
 
+    @sensitive_variables("key")
     def with_key(self, key: str, typed: dict[str, Any]) -> HttpResponse:
         connection = connect.connect_with_key(key=key, user=self.request.user, **typed)
         audit.note(self.request.user, connection, "connect", flow=connection.flow)
