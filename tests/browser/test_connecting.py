@@ -5,6 +5,7 @@ import re
 import pytest
 from playwright.sync_api import Locator, expect
 
+from .findings import assert_nothing_found
 from .people import Agency
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(200)]
@@ -66,7 +67,9 @@ def test_a_new_account_is_started_over_and_one_that_is_there_is_linked(nobody, d
     agency = nobody
     begin(agency, NEW)
     agency.press("Go back without an answer")
+    assert_nothing_found(agency.page, agency.problems)
     agency.press("Start over", within=card(agency))
+    assert_nothing_found(agency.page, agency.problems)
     agency.press("Start over")
     says(agency, "is forgotten")
 

@@ -28,6 +28,9 @@ ADMIN_PAGES = {
     "client_billing_admin:replace_key": {"pk": "account"},
     "client_billing_admin:webhook": {"pk": "account"},
     "client_billing_admin:legal_pages": {"pk": "account"},
+    "client_billing_admin:confirm_host": {"pk": "account"},
+    "client_billing_admin:forget": {"pk": "account"},
+    "client_billing_admin:health": {},
 }
 PUBLIC_PAGES = {
     "client_billing:pay": {"token": "token"},
@@ -35,6 +38,14 @@ PUBLIC_PAGES = {
 }
 # No pages: what becomes of them is tested where it is shown.
 FRAGMENTS = {"client_billing_admin:index_results": "test_the_list_while_somebody_searches"}
+# Only on the way to Stripe and back: led through, and looked at, in test_connecting.py.
+ON_THE_WAY = {
+    "client_billing_admin:onboarding",
+    "client_billing_admin:onboarding_refresh",
+    "client_billing_admin:onboarding_return",
+    "client_billing_admin:oauth_callback",
+    "client_billing_admin:start_over",
+}
 POSTED = {
     "client_billing:checkout": "leads to Stripe: tests/browser/test_paying.py",
     "client_billing:webhook": "answers Stripe, in plain text",
@@ -121,7 +132,13 @@ def address(name: str, arguments: dict[str, str], facts: dict[str, str]) -> str:
 
 
 def test_every_url_of_ours_is_looked_at():
-    assert set(urls_of_ours()) == {*ADMIN_PAGES, *PUBLIC_PAGES, *FRAGMENTS, *POSTED}
+    assert set(urls_of_ours()) == {
+        *ADMIN_PAGES,
+        *PUBLIC_PAGES,
+        *FRAGMENTS,
+        *ON_THE_WAY,
+        *POSTED,
+    }
 
 
 def test_the_policy_is_on_and_its_violations_are_heard(agency):
@@ -189,7 +206,7 @@ def test_a_request_with_errors(agency, facts):
     assert_nothing_found(agency.page, agency.problems)
 
 
-@pytest.mark.parametrize("tab", ["General", "Client billing"])
+@pytest.mark.parametrize("tab", ["General", "Client billing", "Health"])
 def test_the_agencys_settings(tab, agency):
     agency.go_to_connection()
     agency.page.get_by_role("tab", name=tab).click()
