@@ -11,6 +11,7 @@ from django.test import Client
 from django.urls import reverse
 
 from tests.bills.conftest import KEY
+from tests.bills.test_platform import TYPED
 from wagtail_client_billing import gateway, tasks
 from wagtail_client_billing.gateway import (
     attempts,
@@ -18,6 +19,10 @@ from wagtail_client_billing.gateway import (
     checkout,
     connect,
     endpoints,
+    oauth,
+    onboarding,
+    platform,
+    platform_endpoints,
     reconcile,
     sessions,
     sweeping,
@@ -85,8 +90,18 @@ ENTRIES = {
     "checkout.open_checkout": lambda s: checkout.open_checkout(s.bill.pk),
     "connect.connect_with_key": connect_again,
     "connect.check": lambda s: connect.check(s.connection),
+    "connect.read_again": lambda s: connect.read_again(s.connection),
     "endpoints.ensure_endpoint": make_another_endpoint,
     "endpoints.delete_endpoint": lambda s: endpoints.delete_endpoint(s.endpoint),
+    "oauth.connect_with_code": lambda s: oauth.connect_with_code(code="ac_1", **TYPED),
+    "onboarding.begin": lambda s: onboarding.begin(**TYPED),
+    "onboarding.go_on": lambda s: onboarding.go_on(s.connection),
+    "platform.deauthorize": lambda s: platform.deauthorize("acct_1", False),
+    "platform.let_go": lambda s: platform.let_go(s.connection),
+    "platform.read_account": lambda s: platform.read_account(s.connection),
+    "platform_endpoints.ensure_platform_endpoint": (
+        lambda s: platform_endpoints.ensure_platform_endpoint(False)
+    ),
     "reconcile.reconcile": lambda s: reconcile.reconcile(s.bill.pk, cause=LogEntry.Cause.CHECK),
     "sessions.create": lambda s: sessions.create(s.api, s.attempt),
     "sessions.retrieve": lambda s: sessions.retrieve(s.api, s.attempt.session_id),
@@ -104,9 +119,20 @@ ENTRIES = {
 AT_HOME = {
     "client.api_for",
     "client.mark_broken",
+    "client.platform_api",
     "client.stand_in",
+    "connect.account_values",
     "connect.dashboard_url",
     "connect.key_page_url",
+    "connect.store",
+    "connect.taken_by",
+    "oauth.authorize_url",
+    "onboarding.start_over",
+    "platform.account_values",
+    "platform.safe_to_visit",
+    "platform_endpoints.by_hand_url",
+    "platform_endpoints.endpoint_of",
+    "platform_endpoints.secrets_given",
     "reconcile.give_up_when_over",
     "sessions.intent_id",
     "sessions.intent_status",
