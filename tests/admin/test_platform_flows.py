@@ -1,5 +1,6 @@
 """Connecting through the operator's platform, as the agency sees it."""
 
+import re
 from datetime import timedelta
 from urllib.parse import parse_qs, urlencode, urlsplit
 
@@ -270,6 +271,7 @@ def test_refusing_says_so_and_loses_nothing(authorize, client, agency_url):
     assert messages_of(response) == ["Access was refused at Stripe. Nothing was connected."]
     text = client.get(agency_url).content.decode()
     assert 'value="https://agency.example/terms"' in text
+    assert re.search(r'value="oauth"[^>]*checked', text)
     assert not StripeConnection.objects.exists()
 
 

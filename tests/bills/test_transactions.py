@@ -11,8 +11,10 @@ from django.test import Client
 from django.urls import reverse
 
 from tests.bills.conftest import KEY
+from tests.bills.test_platform import TYPED
 from wagtail_client_billing import gateway, tasks
 from wagtail_client_billing.gateway import (
+    accounts,
     attempts,
     changes,
     checkout,
@@ -20,6 +22,10 @@ from wagtail_client_billing.gateway import (
     connect,
     copies,
     endpoints,
+    oauth,
+    onboarding,
+    platform,
+    platform_endpoints,
     reconcile,
     sessions,
     sweeping,
@@ -93,6 +99,7 @@ ENTRIES = {
     "checkup.check_up": lambda s: checkup.check_up(s.connection),
     "connect.connect_with_key": connect_again,
     "connect.check": lambda s: connect.check(s.connection),
+    "accounts.read_again": lambda s: accounts.read_again(s.connection),
     "connect.replace_key": lambda s: connect.replace_key(s.connection, key=KEY),
     # Asks nobody, but takes locks one after the other.
     "copies.forget": lambda s: copies.forget(s.connection, user=None),
@@ -101,6 +108,15 @@ ENTRIES = {
     "endpoints.retire_due": lambda s: endpoints.retire_due(retiring(s)),
     "endpoints.roll_secret": lambda s: endpoints.roll_secret(s.connection),
     "endpoints.delete_endpoint": lambda s: endpoints.delete_endpoint(s.endpoint),
+    "oauth.connect_with_code": lambda s: oauth.connect_with_code(code="ac_1", **TYPED),
+    "onboarding.begin": lambda s: onboarding.begin(**TYPED),
+    "onboarding.go_on": lambda s: onboarding.go_on(s.connection),
+    "platform.deauthorize": lambda s: platform.deauthorize("acct_1", False),
+    "platform.give_back": lambda s: platform.give_back(s.connection),
+    "platform.read_account": lambda s: platform.read_account(s.connection),
+    "platform_endpoints.ensure_platform_endpoint": (
+        lambda s: platform_endpoints.ensure_platform_endpoint(False)
+    ),
     "reconcile.reconcile": lambda s: reconcile.reconcile(s.bill.pk, cause=LogEntry.Cause.CHECK),
     "sessions.create": lambda s: sessions.create(s.api, s.attempt),
     "sessions.retrieve": lambda s: sessions.retrieve(s.api, s.attempt.session_id),
@@ -118,6 +134,7 @@ ENTRIES = {
 AT_HOME = {
     "client.api_for",
     "client.mark_broken",
+    "client.platform_api",
     "client.stand_in",
     "connect.dashboard_url",
     "connect.key_page_url",
@@ -130,6 +147,17 @@ AT_HOME = {
     "copies.confirm_host",
     "copies.refuse_copy",
     "copies.remember_host",
+    "accounts.account_values",
+    "accounts.missing_rights",
+    "accounts.store",
+    "accounts.taken_by",
+    "oauth.authorize_url",
+    "onboarding.start_over",
+    "platform.account_values",
+    "platform.safe_to_visit",
+    "platform_endpoints.by_hand_url",
+    "platform_endpoints.heard_by",
+    "platform_endpoints.secrets_given",
     "reconcile.give_up_when_over",
     "rights.box",
     "rights.boxes",

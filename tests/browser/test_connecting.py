@@ -27,6 +27,7 @@ def begin(agency: Agency, how: str) -> None:
     """Fills in the dialog and goes to Stripe."""
     agency.press("$ Create Client Billing Account")
     dialog = agency.page.get_by_role("dialog")
+    dialog.get_by_label("Paste a key").check()
     expect(dialog.get_by_label("Restricted key")).to_be_visible()
     dialog.get_by_label(how).check()
     expect(dialog.get_by_label("Restricted key")).to_be_hidden()
@@ -76,6 +77,8 @@ def test_a_new_account_is_started_over_and_one_that_is_there_is_linked(nobody, d
     begin(agency, THERE)
     agency.press("Refuse")
     says(agency, "Access was refused at Stripe")
+    # What was chosen is chosen still.
+    expect(agency.page.get_by_label(THERE)).to_be_checked()
     begin(agency, THERE)
     agency.press("Connect this account")
     says(agency, re.compile("Connected to .+"))

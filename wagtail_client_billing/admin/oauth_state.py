@@ -8,6 +8,7 @@ from django.utils.crypto import constant_time_compare
 from django.utils.translation import gettext_lazy as _
 
 from ..errors import BillingError
+from ..models import StripeConnection
 
 KEY = "wagtail_client_billing.oauth"
 TYPED = "wagtail_client_billing.typed"
@@ -33,7 +34,7 @@ def begin(request: Any, typed: dict[str, Any]) -> str:
         "typed": typed,
     }
     # Shown again in the form if nothing comes of it.
-    request.session[TYPED] = typed
+    request.session[TYPED] = {**typed, "flow": StripeConnection.Flow.OAUTH.value}
     return state
 
 

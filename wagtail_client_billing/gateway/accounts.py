@@ -102,6 +102,8 @@ def account_values(account: dict[str, Any]) -> dict[str, Any]:
         "account_name": name[:255],
         "default_currency": (account.get("default_currency") or "").upper()[:3],
         "charges_enabled": bool(account.get("charges_enabled")),
+        "details_submitted": bool(account.get("details_submitted")),
+        "requirements": list((account.get("requirements") or {}).get("currently_due") or []),
         "checked_at": timezone.now(),
         "broken_at": None,
         "broken_why": "",

@@ -10,6 +10,7 @@ from django.utils.translation import gettext_lazy as _
 from ..conf import billing_settings
 from ..errors import AccountLost, BillingError, StripeRefused, StripeUnavailable
 from ..models import StripeConnection
+from ..transactions import outside_transaction
 from .client import mark_broken, platform_api, stand_in
 
 # Without being named here these come back empty.
@@ -21,6 +22,7 @@ def read_account(connection: StripeConnection, *, waiting: bool = False) -> dict
 
     Raises what ``Api.call`` raises; an account that is lost is marked as broken.
     """
+    outside_transaction()
     api = platform_api(connection.livemode, waiting=waiting)
     try:
         account = api.call(
@@ -72,6 +74,7 @@ def give_back(connection: StripeConnection) -> str:
     Always ends. Returns a sentence for the person who unlinks where Stripe would not have it,
     and an empty string otherwise.
     """
+    outside_transaction()
     if connection.through_platform and connection.account_id and connection.let_go_at is None:
         return deauthorize(connection.account_id, connection.livemode)
     return ""
@@ -79,6 +82,7 @@ def give_back(connection: StripeConnection) -> str:
 
 def deauthorize(account_id: str, livemode: bool) -> str:
     """Ends the platform's access to an account. Returns a sentence if that was not possible."""
+    outside_transaction()
     by_hand = _(
         "Our access to the account could not be ended at Stripe. You can end it there: Settings, "
         "Team and security, Installed applications."

@@ -7,6 +7,7 @@ from django.db.models import Max
 from django.utils.translation import gettext as _
 
 from .. import sealing
+from ..gateway.platform_endpoints import heard_by
 from ..gateway.rights import NEEDED, boxes
 from ..hosts import this_host
 from ..mail.outbox import waiting_for
@@ -86,7 +87,7 @@ def rights(now: datetime) -> Iterator[Finding]:
 def webhooks(now: datetime) -> Iterator[Finding]:
     """Whether Stripe can tell us of payments, and does."""
     for connection in StripeConnection.objects.usable():
-        endpoint = _endpoint_of(connection)
+        endpoint = heard_by(connection)
         if endpoint is None or endpoint.state != State.ACTIVE:
             yield _no_endpoint(connection, endpoint)
             continue
@@ -107,18 +108,6 @@ def webhooks(now: datetime) -> Iterator[Finding]:
             yield ok("webhooks", text % {**facts, "moment": when(heard)})
         else:
             yield ok("webhooks", _("%(account)s: no event has come so far.") % facts)
-
-
-def _endpoint_of(connection: StripeConnection) -> WebhookEndpoint | None:
-    """The endpoint that hears of the account: its own, or the operator's platform's."""
-    alive: list[str] = [State.ACTIVE, State.CREATING, State.MISSING]
-    own = list(connection.endpoints.filter(state__in=alive))
-    platform = WebhookEndpoint.objects.filter(
-        connection=None, livemode=connection.livemode, state=State.ACTIVE
-    )
-    if not own and connection.flow != StripeConnection.Flow.RESTRICTED_KEY:
-        return platform.first()
-    return min(own, key=lambda endpoint: alive.index(endpoint.state), default=None)
 
 
 def _no_endpoint(connection: StripeConnection, endpoint: WebhookEndpoint | None) -> Finding:
