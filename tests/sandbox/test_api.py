@@ -430,7 +430,7 @@ def test_webhook_endpoint_life(client, client_for):
         {"url": "nowhere"},
         {"enabled_events": ["nonsense"]},
         {"enabled_events": []},
-        {"connect": True},
+        {"connect": "perhaps"},
         {"api_version": "1999-01-01"},
         {"colour": "red"},
     ],
