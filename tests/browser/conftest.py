@@ -14,6 +14,7 @@ from playwright.sync_api import Browser, sync_playwright
 
 from tests.sandbox_server import sandbox_books
 
+from . import leaks
 from .people import Agency, Client, Developer, Editor, Window
 from .processes import Demo
 
@@ -69,6 +70,11 @@ def shared_demo(prepared, tmp_path_factory) -> Iterator[Demo]:
         yield demo
     finally:
         demo.stop()
+    secrets = leaks.secrets_of(demo.books)
+    assert leaks.find(demo) == [], "rule 10"
+    if secrets:  # somebody has connected an account
+        demo.pages.append(f"<p>{next(iter(secrets.values()))}</p>")
+        assert leaks.find(demo), "a planted secret is seen"
 
 
 @pytest.fixture(scope="module")

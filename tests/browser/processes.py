@@ -114,6 +114,8 @@ class Demo:
         # What was done in it by clicking, and need not be done twice.
         self.cookies: dict[str | None, Any] = {}
         self.connected = False
+        # Every page of ours that somebody has seen in it.
+        self.pages: list[str] = []
 
     def manage(self, *arguments: str) -> str:
         """Runs a management command to its end, as an operator's cron does."""

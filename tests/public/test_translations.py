@@ -4,7 +4,9 @@ import gettext
 import re
 from pathlib import Path
 
+import django
 import pytest
+import wagtail
 from babel.messages.pofile import read_po
 
 import wagtail_client_billing
@@ -60,3 +62,25 @@ def test_french_spaces_before_punctuation_do_not_break(mark):
         text for each in entries() for text in both(each.string) if re.search(rf" \{mark}", text)
     ]
     assert wrong == []
+
+
+# Django merges the catalogues of all apps: a text of ours is said wherever another app has the
+# same one. These mean the same there.
+SAID_ELSEWHERE_TOO = {"Created", "Email", "created", "Save", "To", "log entry", "log entries"}
+
+
+def test_no_text_of_ours_takes_the_place_of_another_one_of_wagtails():
+    theirs = {}
+    for package in (wagtail, django):
+        for path in Path(package.__file__).parent.rglob("locale/fr/LC_MESSAGES/django.mo"):
+            with open(path, "rb") as file:
+                theirs[path] = gettext.GNUTranslations(file)
+    assert len(theirs) > 10
+    wrong = {
+        each.id
+        for each in entries()
+        if not each.pluralizable and not each.context and each.id not in SAID_ELSEWHERE_TOO
+        for catalogue in theirs.values()
+        if catalogue.gettext(each.id) not in (each.id, each.string)
+    }
+    assert wrong == set()

@@ -6,6 +6,7 @@ import django_filters
 from django.db.models import QuerySet
 from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 from wagtail.admin.filters import WagtailFilterSet
 from wagtail.admin.ui.tables import Column
 from wagtail.admin.views import generic
@@ -26,7 +27,8 @@ class RequestFilterSet(WagtailFilterSet):
 
     status = django_filters.ChoiceFilter(label=_("Status"), choices=BillingRequest.Status.choices)
     livemode = django_filters.ChoiceFilter(
-        label=_("Mode"), choices=[("True", _("Live")), ("False", _("Test"))]
+        label=_("Mode"),
+        choices=[("True", pgettext_lazy("Stripe mode", "Live")), ("False", _("Test"))],
     )
     site = django_filters.ModelChoiceFilter(
         label=_("Site"), queryset=lambda request: sites_for(request.user)

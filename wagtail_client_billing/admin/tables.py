@@ -3,7 +3,7 @@
 from typing import Any
 
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, pgettext_lazy
 from wagtail.admin.ui.tables import ButtonsColumnMixin, Column, TitleColumn
 from wagtail.admin.widgets.button import ButtonWithDropdown
 
@@ -22,7 +22,7 @@ class NumberColumn(ButtonsColumnMixin, TitleColumn):
     def __init__(self, user: Any, links: PaymentLinks) -> None:
         super().__init__(
             "number",
-            label=gettext_lazy("Number"),
+            label=pgettext_lazy("billing request", "Number"),
             sort_key="number",
             classname="wcb-number",
             get_url=detail_url,

@@ -8,6 +8,7 @@ from django.utils.dateparse import parse_datetime
 from django.utils.formats import date_format
 from django.utils.timezone import localtime
 from django.utils.translation import gettext as _
+from django.utils.translation import pgettext
 
 from ..models import BillingRequest, EmailDelivery, LogEntry
 from .formats import money_text
@@ -106,7 +107,7 @@ def _labels() -> dict[str, str]:
         "currency": _("Currency"),
         "event": _("Stripe event"),
         "expires_at": _("New deadline"),
-        "hold": _("Change"),
+        "hold": pgettext("billing request", "Change"),
         "kind": _("E-mail"),
         "livemode": _("Live mode"),
         "message_id": _("Message"),

@@ -6,6 +6,7 @@ from django.db import transaction
 from django.urls import path
 from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 from wagtail.admin.admin_url_finder import ModelAdminURLFinder, register_admin_url_finder
 from wagtail.admin.viewsets.model import ModelViewSet
 
@@ -69,7 +70,7 @@ class BillingRequestViewSet(ModelViewSet):
         "paid_at",
     ]
     export_headings = {
-        "number": _("Number"),
+        "number": pgettext_lazy("billing request", "Number"),
         "email": _("Client"),
         "site_name": _("Site"),
         "amount_minor": _("Amount"),

@@ -8,6 +8,7 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext
 
 from ..hosts import this_host
 
@@ -116,7 +117,7 @@ class StripeConnection(models.Model):
         ]
 
     def __str__(self) -> str:
-        mode = _("live") if self.livemode else _("test")
+        mode = pgettext("Stripe mode", "live") if self.livemode else _("test")
         # Wagtail's history keeps this text, and some accounts have no name but an address.
         named = self.account_name and "@" not in self.account_name
         return f"{self.account_name if named else self.account_id} ({mode})"
