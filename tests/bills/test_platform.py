@@ -17,6 +17,7 @@ from tests.bills.conftest import Making
 from wagtail_client_billing import lifecycle, sealing, tasks
 from wagtail_client_billing.errors import (
     AccountLost,
+    CopyOfProduction,
     NotConnected,
     StripeRefused,
     StripeUnavailable,
@@ -548,6 +549,23 @@ def test_the_platforms_endpoint_moves_with_the_address_of_the_installation(conne
     (made,) = books.endpoints()
     assert made["id"] == new.stripe_id != old.stripe_id
     assert made["url"].startswith("http://localhost:9000/billing/")
+
+
+def test_a_copy_leaves_the_platforms_endpoint_alone(connection):
+    real = endpoint_of()
+    StripeConnection.objects.update(host="www.agency.example")
+    with with_platform(WEBHOOK_BASE_URL="http://localhost:9000"):
+        with pytest.raises(CopyOfProduction):
+            connect.check(connection)
+        WebhookEndpoint.objects.update(
+            state="creating", created_at=timezone.now() - timedelta(minutes=3)
+        )
+        tasks.sweep()
+        assert [at["id"] for at in books.endpoints()] == [real.stripe_id]
+        WebhookEndpoint.objects.update(state="active")
+        # Somebody connects an account of their own from here.
+        own = ensure_platform_endpoint(False)
+    assert {at["id"] for at in books.endpoints()} == {real.stripe_id, own.stripe_id}
 
 
 def test_a_refused_endpoint_is_tried_again_with_another_call(begun):

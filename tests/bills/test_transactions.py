@@ -157,6 +157,7 @@ AT_HOME = {
     "platform.safe_to_visit",
     "platform_endpoints.by_hand_url",
     "platform_endpoints.heard_by",
+    "platform_endpoints.is_of_another_host",
     "platform_endpoints.secrets_given",
     "reconcile.give_up_when_over",
     "rights.box",

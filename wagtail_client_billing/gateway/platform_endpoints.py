@@ -63,7 +63,7 @@ def ensure_platform_endpoint(livemode: bool, *, waiting: bool = False) -> Webhoo
     """
     outside_transaction()
     endpoint, old = _row(livemode)
-    if old is not None and old.stripe_id and not _is_of_another_host(livemode):
+    if old is not None and old.stripe_id and not is_of_another_host(livemode):
         _delete(old, waiting)
     if endpoint.state == State.ACTIVE:
         return endpoint
@@ -79,7 +79,7 @@ def ensure_platform_endpoint(livemode: bool, *, waiting: bool = False) -> Webhoo
     return endpoint
 
 
-def _is_of_another_host(livemode: bool) -> bool:
+def is_of_another_host(livemode: bool) -> bool:
     """Whether the rows came with a copy: then what stands at Stripe is the real installation's."""
     copies = StripeConnection.objects.copies().filter(livemode=livemode)
     return copies.exclude(flow=StripeConnection.Flow.RESTRICTED_KEY).exists()

@@ -19,7 +19,7 @@ from .changes import Outcome, finish_hold
 from .connect import check
 from .copies import remember_host
 from .endpoints import delete_endpoint, ensure_endpoint
-from .platform_endpoints import ensure_platform_endpoint
+from .platform_endpoints import ensure_platform_endpoint, is_of_another_host
 from .reconcile import reconcile
 from .unlink import finish_unlink
 
@@ -78,6 +78,8 @@ def _steps(now: datetime) -> Iterator[Callable[[], bool]]:
     for endpoint in WebhookEndpoint.objects.filter(
         state=WebhookEndpoint.State.CREATING, created_at__lt=now - CREATING_IS_LEFT
     ).select_related("connection"):
+        if endpoint.connection is None and is_of_another_host(endpoint.livemode):
+            continue
         if endpoint.connection is None:
             yield partial(_make_platform_endpoint, endpoint.livemode)
         elif endpoint.connection.usable:
