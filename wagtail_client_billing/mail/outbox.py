@@ -142,8 +142,9 @@ def _claim() -> EmailDelivery | None:
     now = timezone.now()
     due = due_deliveries().filter(next_try_at__lte=now)
     for delivery in due.order_by("next_try_at", "pk")[:20]:
-        # Whoever changes the row first has it.
-        mine = due.filter(pk=delivery.pk).update(
+        # Whoever changes the row first has it. Without what is due's subquery: PostgreSQL does not
+        # ask that again when it has waited for another worker's change, and both would have it.
+        mine = EmailDelivery.objects.filter(pk=delivery.pk, state=State.QUEUED).update(
             state=State.SENDING, claimed_at=now, attempts=delivery.attempts + 1
         )
         if mine:
