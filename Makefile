@@ -8,7 +8,7 @@ export PORT
 export WCB_PYTHON
 export WCB_VENV = $(VENV)
 
-.PHONY: demo test lint shots environment python
+.PHONY: demo test lint machine bench shots snapshots mails environment python
 
 demo: python
 	@$(PYTHON) example_project/demo.py
@@ -23,8 +23,24 @@ lint: environment
 	$(dir $(RUN))lint-imports
 	$(RUN) -m django makemigrations --check --dry-run --settings tests.settings
 
+# Ten times as many lives of a bill as the suite runs.
+machine: environment
+	WCB_MACHINE_EXAMPLES=$(or $(EXAMPLES),2000) $(RUN) -m pytest -s -q tests/bills/test_life_machine.py
+
+# Ratios of one run on this machine.
+bench: environment
+	@$(RUN) -m benchmarks.webhook
+	@$(RUN) -m benchmarks.outbox
+
 shots: environment
 	@$(RUN) -m tests.shots $(ARGS)
+
+# What the mails say, word for word, and what they look like.
+snapshots: environment
+	WCB_RENEW_SNAPSHOTS=1 $(RUN) -m pytest -q tests/mail/test_snapshots.py
+
+mails: environment
+	@$(RUN) -m tests.mail.pictures $(ARGS)
 
 environment: python
 	@$(PYTHON) example_project/environment.py dev

@@ -135,6 +135,9 @@ else:
     EMAIL_HOST, EMAIL_PORT, EMAIL_TIMEOUT = SMTP["host"], SMTP["port"], SMTP["timeout"]
 DEFAULT_FROM_EMAIL = "Northlight Studio <billing@northlight.example>"
 
+# As Wagtail recommends: the form of a group has a box for each right on each site.
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 10_000
+
 AUTH_PASSWORD_VALIDATORS: list[dict[str, str]] = []
 
 LANGUAGE_CODE = "en"
@@ -158,6 +161,9 @@ WAGTAIL_GRAVATAR_PROVIDER_URL = None
 WAGTAIL_CLIENT_BILLING: dict[str, object] = {
     "SANDBOX": True,
     "SANDBOX_FILE": str(VAR / "sandbox.sqlite3"),
+    # So that custom SMTP can be tried with the sandbox's own mail server.
+    "SMTP_ALLOW_PRIVATE_NETWORKS": True,
+    "SMTP_PORTS": [25, 465, 587, SMTP["port"]],
     "STRIPE_API_BASE": f"http://localhost:{PORT}/sandbox/stripe",
     "STRIPE_DASHBOARD_BASE": f"http://localhost:{PORT}/sandbox/dashboard",
     # All three ways to connect, in test mode. The sandbox takes every key for a platform's.

@@ -14,7 +14,7 @@ from wagtail_client_billing.models import StripeConnection, WebhookEndpoint
 from wagtail_client_billing.sandbox import books
 
 # Rows made now, as if connecting had just ended.
-MOMENTS = ("connected_at", "checked_at", "created_at")
+MOMENTS = ("connected_at", "checked_at", "created_at", "events_read_until")
 
 
 @dataclass(frozen=True)

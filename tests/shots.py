@@ -22,11 +22,13 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_play
 from tests.browser.conftest import ARGUMENTS, chromium_path
 from tests.browser.people import Agency, Client, Editor, Staff
 from tests.browser.processes import ROOT, Demo
+from tests.browser.test_own import MAKE_CLIENT, Baker
 
 SIZES = {"1280": (1280, 900), "375": (375, 812)}
 SCHEMES = ("light", "dark")
 AGENCY_SETTINGS = "/admin/settings/wagtail_client_billing/agencysettings/#tab-client_billing"
 INVOICES = "/admin/client-billing/invoices/"
+MESSAGES = f"{INVOICES}account/messages/"
 
 
 class Guest(Staff):
@@ -41,7 +43,7 @@ class Guest(Staff):
         return self
 
 
-PEOPLE = {person.user: person for person in (Agency, Editor, Guest)}
+PEOPLE = {person.user: person for person in (Agency, Editor, Guest, Baker)}
 Act = Callable[[Page], None]
 
 
@@ -64,6 +66,43 @@ def send_empty(page: Page) -> None:
     dialog.get_by_label("Email").fill("nobody")
     dialog.get_by_label("Amount").fill("12,3")
     dialog.get_by_role("button", name="Send Billing Request").click()
+    page.wait_for_load_state("networkidle")
+
+
+def send_doubtful(page: Page) -> None:
+    press("Add Billing Request")(page)
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("Email").fill("client@customer.example")
+    dialog.get_by_label("Amount").fill("1,234")
+    dialog.get_by_role("button", name="Send Billing Request").click()
+    expect(page.get_by_role("checkbox", name="is meant")).to_be_visible()
+
+
+def open_more(page: Page) -> None:
+    press("Add Billing Request")(page)
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("Amount").fill("1,234.56")
+    expect(dialog.get_by_role("status")).to_contain_text("one time")
+    dialog.get_by_text("More", exact=True).click()
+
+
+def save_wrong_defaults(page: Page) -> None:
+    form = page.locator("main form")
+    form.locator("[name=client_emails]").fill("nobody")
+    form.locator("[name=link_lifetime_number]").fill("91")
+    form.locator("[name=link_lifetime_unit]").select_option("days")
+    page.get_by_role("button", name="Save").first.click()
+    page.get_by_role("tab", name="Defaults").click()
+
+
+def choose_all(page: Page) -> None:
+    page.get_by_role("checkbox").locator("visible=true").first.check()
+    page.wait_for_timeout(400)
+
+
+def delete_all(page: Page) -> None:
+    choose_all(page)
+    press("Delete the selected invoices")(page)
     page.wait_for_load_state("networkidle")
 
 
@@ -90,11 +129,19 @@ SCREENS = [
     Screen("agency-replace-key", AGENCY_SETTINGS, act=press("Replace key")),
     Screen("agency-roll-secret", AGENCY_SETTINGS, act=press("Roll webhook secret")),
     Screen("agency-health", AGENCY_SETTINGS.replace("#tab-client_billing", "#tab-health")),
+    Screen("agency-messages", AGENCY_SETTINGS.replace("#tab-client_billing", "#tab-messages")),
+    Screen("agency-message", MESSAGES + "payment_link/in/en/"),
+    Screen("agency-message-preview", MESSAGES + "reminder/in/en/preview/"),
+    Screen("agency-message-preview-nothing", MESSAGES + "agency_mail/in/en/preview/"),
+    Screen("agency-message-off", MESSAGES + "reminder/off/"),
     Screen("agency-unlink", AGENCY_SETTINGS, act=press("Unlink account")),
     Screen("site-list", "{site_settings}", "editor"),
     Screen("site-list-switcher", "{site_settings}"),
     Screen("site-defaults", "{site_defaults}", "editor"),
+    Screen("site-defaults-errors", "{site_defaults}", "editor", save_wrong_defaults),
     Screen("add-dialog", "{site_settings}", "editor", press("Add Billing Request")),
+    Screen("add-more", "{site_settings}", "editor", open_more),
+    Screen("add-doubts", "{site_settings}", "editor", send_doubtful),
     Screen("add-errors", "{site_settings}", "editor", send_empty),
     Screen("invoices", INVOICES),
     Screen("invoices-nothing-found", INVOICES + "?q=nobody@nowhere.example"),
@@ -105,7 +152,30 @@ SCREENS = [
     Screen("invoice-expired", "{expired_detail}"),
     Screen("invoice-deleted", "{deleted_detail}"),
     Screen("invoice-delete", "{pending_detail}", act=press("Delete")),
+    Screen("invoice-edit", "{pending_detail}", act=press("Edit")),
+    Screen("invoice-edit-fr", "{pending_detail}edit/", locale="fr-FR"),
+    Screen("invoice-mark-paid", "{pending_detail}", act=press("Mark as paid")),
+    Screen("invoice-by-hand", "{by_hand_detail}"),
+    Screen("invoice-take-back", "{by_hand_detail}", act=press("Take payment back")),
+    Screen("invoice-renew", "{expired_detail}", act=press("Renew")),
+    Screen("invoice-changed", "{changed_detail}"),
+    Screen("bill-changed", "{changed}", None),
+    Screen("bill-changed-fr", "{changed}", None, locale="fr-FR"),
     Screen("send-again", "{expired_detail}", act=press("Send again")),
+    Screen("invoices-fr", INVOICES, locale="fr-FR"),
+    Screen("invoices-chosen", INVOICES, act=choose_all),
+    Screen("bulk-confirm", INVOICES, act=delete_all),
+    Screen("bulk-job", "{job}"),
+    Screen("bulk-job-fr", "{job}", locale="fr-FR"),
+    Screen("site-list-fr", "{site_settings}", locale="fr-FR"),
+    Screen("invoice-changed-fr", "{changed_detail}", locale="fr-FR"),
+    Screen("admin-home-fr", "/admin/", locale="fr-FR"),
+    Screen("own", INVOICES, "baker"),
+    Screen("own-detail", "{paid_detail}", "baker"),
+    Screen("own-fr", INVOICES, "baker", locale="fr-FR"),
+    Screen("report", INVOICES + "report/"),
+    Screen("report-fr", INVOICES + "report/", locale="fr-FR"),
+    Screen("report-errors", INVOICES + "report/?start=2026-12-01&end=2026-01-01"),
     Screen("group", "{group}"),
     Screen("bill-payable", "{pending}", None),
     Screen("bill-payable-fr", "{pending}", None, locale="fr-FR"),
@@ -225,16 +295,29 @@ def walk(shots: Shots) -> None:
         ("processing", "320", "Photographs of the shop"),
         ("deleted", "80", "Hosting, November"),
         ("pending", "49.90", "Hosting, December"),
+        ("by_hand", "250", "Copywriting"),
+        ("changed", "90", "A new logo"),
     ):
         make(shots, editor, end, amount, what)
     with_short_links(shots, editor)
 
     editor.go_to_billing()
     editor.delete("deleted@customer.example")
-    for end in ("paid", "processing", "deleted", "pending", "expired"):
+    for end in ("paid", "processing", "deleted", "pending", "expired", "by_hand", "changed"):
         agency.open(INVOICES)
         agency.open_details(f"{end}@customer.example")
         shots.facts[f"{end}_detail"] = agency.page.url
+        if end == "by_hand":
+            agency.mark_as_paid("Bank transfer")
+        if end == "changed":
+            agency.edit(amount="120")
+    agency.open(INVOICES)
+    choose_all(agency.page)
+    agency.press("Check the selected invoices with Stripe")
+    agency.press("Check with Stripe")
+    expect(agency.page.get_by_role("heading", name="What became of each")).to_be_visible()
+    shots.facts["job"] = agency.page.url
+    demo.manage("shell", "-v0", "-c", MAKE_CLIENT)
     agency.close()
     editor.close()
 

@@ -19,6 +19,7 @@ from wagtail_client_billing.models import (
     CheckoutAttempt,
     EmailDelivery,
     Heartbeat,
+    MailServer,
     Payment,
     StripeConnection,
     StripeEvent,
@@ -124,10 +125,37 @@ def test_sweep_goes_on_until_nothing_is_due(bill, monkeypatch):
 # --- client_billing_rotate_keys -------------------------------------------------------------
 
 
+def test_sweep_tries_again_what_was_given_up_when_asked_to(endpoint):
+    for n, state in enumerate(["parked", "parked", "processed"]):
+        StripeEvent.objects.create(
+            endpoint=endpoint,
+            event_id=f"evt_{n}",
+            type="checkout.session.completed",
+            livemode=False,
+            state=state,
+            attempts=20,
+        )
+    out = StringIO()
+    call_command("client_billing_sweep", stdout=out)
+    assert "try again" not in out.getvalue()
+    assert StripeEvent.objects.filter(state="parked").count() == 2
+    call_command("client_billing_sweep", "--replay", stdout=out)
+    assert "Events to try again: 2." in out.getvalue()
+    # And they were tried in the same run.
+    assert not StripeEvent.objects.filter(state__in=["parked", "received"]).exists()
+    quiet = StringIO()
+    call_command("client_billing_sweep", "--replay", verbosity=0, stdout=quiet)
+    assert not quiet.getvalue()
+
+
 def test_rotate_seals_everything_with_the_newest_key(connection, endpoint):
+    server = MailServer.objects.create(sealed_password=sealing.seal("a password"))
     new = Fernet.generate_key().decode()
     with ours(ENCRYPTION_KEYS=[new]):
-        assert run("client_billing_rotate_keys") == ("Sealed anew: 2.\n", 0)
+        assert run("client_billing_rotate_keys") == ("Sealed anew: 3.\n", 0)
+    server.refresh_from_db()
+    opened = Fernet(new).decrypt(server.sealed_password.removeprefix(sealing.PREFIX).encode())
+    assert opened == b"a password"
     connection.refresh_from_db()
     endpoint.refresh_from_db()
     # Nothing but the new key opens them now.
@@ -285,7 +313,7 @@ def test_a_mail_that_was_sent_again_is_no_problem(healthy, bill):
 
 
 def test_a_mail_that_became_needless_is_no_problem(healthy):
-    EmailDelivery.objects.update(state="failed", problem="obsolete")
+    EmailDelivery.objects.update(state="dropped", problem="obsolete")
     assert doctor()[1] == 0
 
 

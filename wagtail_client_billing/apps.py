@@ -16,7 +16,9 @@ class ClientBillingConfig(AppConfig):
     def ready(self) -> None:
         from . import checks  # noqa: F401
         from .compat import add_account_menu_item
+        from .mail.providers import watch_bounces
 
+        watch_bounces()
         add_account_menu_item(_agency_settings_entry)
         post_migrate.connect(_schedule_sweep, sender=self)
 

@@ -43,6 +43,47 @@ class BeingChanged(NotAllowed):
     sentence = _("This billing request is being changed. Please try again in a minute.")
 
 
+class RemindedAlready(NotAllowed):
+    """The client was reminded of the request less than an hour ago."""
+
+    sentence = _("The client was reminded of this bill less than an hour ago. Nothing was sent.")
+
+
+class TooSoon(NotAllowed):
+    """The same was asked for a moment ago."""
+
+    sentence = _("This e-mail was sent again less than a minute ago. Please wait a minute.")
+
+
+class ChangedMeanwhile(NotAllowed):
+    """What somebody decided on is not what it was when they looked at it."""
+
+    sentence = _("This billing request was changed meanwhile. Look at it, then try again.")
+
+
+class LastDayOver(NotAllowed):
+    """A recurring bill was to end on a day that is over."""
+
+    sentence = _(
+        "The last day of this recurring bill is over: nothing can be paid for it any more."
+    )
+
+
+class AmountTooLarge(NotAllowed):
+    """More was to be given back than is left of the payment."""
+
+    sentence = _("That is more than is left of this payment. Nothing was refunded.")
+
+
+class TermsChanged(NotAllowed):
+    """Pay was pressed on a page that showed another amount."""
+
+    sentence = _(
+        "The amount was changed after you had opened this page. Nothing was charged: please look"
+        " at it again."
+    )
+
+
 class StripeUnavailable(BillingError):
     """Stripe could not be reached, or answered that it is out of order; asking again may help."""
 

@@ -8,7 +8,7 @@ from django.urls import NoReverseMatch, reverse
 from wagtail.models import Site
 
 from .conf import billing_settings
-from .models import BillingRequest, SiteBillingSettings
+from .models import AgencySettings, BillingRequest, Payment, SiteBillingSettings
 
 
 def payment_link(request: BillingRequest, name: str = "pay") -> str:
@@ -17,6 +17,21 @@ def payment_link(request: BillingRequest, name: str = "pay") -> str:
     Bills of a deleted site are reached under the address of the admin.
     """
     return _absolute(site_address(request.site), name, request.token)
+
+
+def receipt_link(request: BillingRequest, payment: Payment) -> str:
+    """The absolute address of the receipt for a payment of the billing request."""
+    return receipt_link_at(site_address(request.site), request.token, payment.pk)
+
+
+def receipt_link_at(address: str, token: str, payment_pk: int) -> str:
+    """The same under a site's address, for who has many receipts and knows it already."""
+    return _absolute(address, "receipt", token, payment_pk)
+
+
+def payment_link_at(address: str, token: str) -> str:
+    """The payment link under a site's address, for who has many requests and knows it already."""
+    return _absolute(address, "pay", token)
 
 
 def webhook_url(endpoint_uuid: UUID) -> str:
@@ -34,6 +49,24 @@ def admin_link(request: BillingRequest) -> str:
     except NoReverseMatch:
         return ""
     return f"{base}{path}" if base else ""
+
+
+def agency_settings_link(tab: str) -> str:
+    """A tab of the agency settings; empty where the admin's own address is not set.
+
+    Without the row's key, so that nothing has to be there: Wagtail leads on to it, and the
+    browser keeps the tab.
+    """
+    base = str(getattr(settings, "WAGTAILADMIN_BASE_URL", "") or "").rstrip("/")
+    try:
+        path = reverse(
+            "wagtailsettings:edit",
+            urlconf=settings.ROOT_URLCONF,
+            args=[AgencySettings._meta.app_label, AgencySettings._meta.model_name],
+        )
+    except NoReverseMatch:
+        return ""
+    return f"{base}{path}#tab-{tab}" if base else ""
 
 
 def admin_page_url(name: str, *args: object) -> str:
@@ -54,9 +87,14 @@ def site_address(site: Site | None) -> str:
     if site is None:
         return billing_settings.webhook_base_url
     chosen = SiteBillingSettings.current(site)
-    if chosen is not None and chosen.billing_address:
-        return chosen.billing_address.rstrip("/")
-    return _root_url(site) or billing_settings.webhook_base_url
+    return address_with(site, chosen.billing_address if chosen is not None else "")
+
+
+def address_with(site: Site | None, billing_address: str) -> str:
+    """The same, with the site's billing address at hand."""
+    if billing_address:
+        return billing_address.rstrip("/")
+    return (_root_url(site) if site else "") or billing_settings.webhook_base_url
 
 
 def _root_url(site: Site) -> str:
@@ -69,7 +107,7 @@ def _root_url(site: Site) -> str:
     return root.geturl().rstrip("/")
 
 
-def _absolute(base: str, name: str, argument: object) -> str:
+def _absolute(base: str, name: str, *arguments: object) -> str:
     # The root URLconf: a middleware may have chosen another one for the host of this request.
-    path = reverse(f"client_billing:{name}", urlconf=settings.ROOT_URLCONF, args=[argument])
+    path = reverse(f"client_billing:{name}", urlconf=settings.ROOT_URLCONF, args=arguments)
     return f"{base}{path}"

@@ -7,7 +7,7 @@ into amounts, by Babel.
 
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from copy import copy
 from dataclasses import dataclass
 from decimal import Decimal
@@ -118,6 +118,8 @@ CURRENCIES: dict[str, Currency] = {
 
 # Beyond any sum of money; keeps "1E+999999" from becoming a number with a million digits.
 _MOST_DIGITS = 24
+# Three digits behind a single mark: thousands to some, decimals to others.
+_EITHER_WAY = re.compile(r"([1-9][0-9]{0,2})([.,])([0-9]{3})")
 
 
 def currency_of(code: str) -> Currency:
@@ -209,13 +211,30 @@ def parse_amount(text: str, locale: str) -> Decimal:
         raise MoneyError("The digits of this amount are grouped in an unusual way") from None
 
 
-def currency_choices(locale: str) -> list[tuple[str, str]]:
-    """All currencies as choices of a form, named in that locale, the common ones first."""
+def other_reading(text: str, locale: str, code: str) -> Decimal | None:
+    """What somebody else could take a typed amount for, which ``parse_amount`` can read.
+
+    1,234 is more than a thousand to one and little more than one to another, and 1.234 the other
+    way round. None where there is only one reading: nobody writes decimals of a currency that
+    has none, and the mark of the thousands is none of its decimals.
+    """
+    found = _EITHER_WAY.fullmatch(_plain(text))
+    if found is None:
+        return None
+    whole, mark, rest = found.groups()
+    if mark == get_decimal_symbol(_locale(locale)):
+        return Decimal(whole + rest)
+    return Decimal(f"{whole}.{rest}") if currency_of(code).digits else None
+
+
+def currency_choices(locale: str, codes: Container[str] = CURRENCIES) -> list[tuple[str, str]]:
+    """These currencies as choices of a form, named in that locale, the common ones first."""
     babel_locale = _locale(locale)
     rest = (code for code in CURRENCIES if code not in COMMON)
     return [
         (code, f"{code} – {get_currency_name(code, locale=babel_locale)}")
         for code in (*COMMON, *rest)
+        if code in codes
     ]
 
 

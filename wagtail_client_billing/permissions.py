@@ -20,7 +20,9 @@ from .conf import billing_settings
 from .models import AgencySettings, BillingRequest, SiteBillingSettings
 from .models.billing import BillingRequestQuerySet
 
-ACTIONS = ("view", "add", "change", "delete", "resend", "refund", "mark_paid")
+# Rights that make somebody one of those who bill.
+WORK = ("add", "change", "delete", "resend", "refund", "mark_paid")
+ACTIONS = ("view", *WORK)
 
 
 def has_access(user: Any) -> bool:
@@ -92,6 +94,12 @@ class PerSitePolicy(AccessGate, SitePermissionPolicy):
         """Whether one of the rights holds for all sites, and for bills that have none."""
         return any(user.has_perm(self._get_permission_name(action)) for action in actions)
 
+    def user_has_global(self, user: Any, actions: Iterable[str]) -> bool:
+        """The same for anybody: also people who are logged out, gone or turned away."""
+        return bool(user.is_authenticated and user.is_active) and (
+            has_access(user) and self.has_global(user, actions)
+        )
+
 
 request_policy = PerSitePolicy(BillingRequest)
 agency_policy = AgencyPolicy(AgencySettings)
@@ -126,6 +134,34 @@ def requests_for(user: Any, *actions: str) -> BillingRequestQuerySet:
     """
     return request_policy.instances_user_has_any_permission_for(
         user, _implied_by(actions or ("view",))
+    )
+
+
+def works_on(user: Any, obj: Any = None) -> bool:
+    """Whether the user belongs to those who bill, on this request or site, or on any at all.
+
+    Whoever may only see one site's requests is its client: to them belongs what they were asked
+    for and what they paid, and nothing of how the agency works.
+    """
+    if request_policy.user_has_global(user, ("view",)):
+        return True
+    if obj is None:
+        return request_policy.user_has_any_permission(user, WORK)
+    return request_policy.user_has_any_permission_for_instance(user, WORK, obj)
+
+
+def requests_worked_on_by(user: Any) -> BillingRequestQuerySet:
+    """The billing requests that the user sees with all that is known of them."""
+    if request_policy.user_has_global(user, ("view",)):
+        return request_policy.instances_user_has_any_permission_for(user, ("view",))
+    return request_policy.instances_user_has_any_permission_for(user, WORK)
+
+
+def sites_worked_on_by(user: Any) -> QuerySet[Site]:
+    """The sites whose requests the user sees with all that is known of them."""
+    actions = ("view",) if request_policy.user_has_global(user, ("view",)) else WORK
+    return request_policy.sites_user_has_any_permission_for(user, actions).order_by(
+        "site_name", "hostname", "port"
     )
 
 

@@ -29,7 +29,11 @@ BY_ACTION: dict[str, Signal] = {
     LogEntry.Action.EXPIRED: billing_request_expired,
     LogEntry.Action.DELETED: billing_request_deleted,
     LogEntry.Action.PAYMENT: payment_received,
+    LogEntry.Action.MARKED_PAID: payment_received,
     LogEntry.Action.PAYMENT_FAILED: payment_failed,
+    LogEntry.Action.RENEWAL_FAILED: payment_failed,
+    LogEntry.Action.REFUNDED: payment_refunded,
+    LogEntry.Action.DISPUTED: payment_disputed,
 }
 
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.shortcuts import redirect
 from django.templatetags.static import static
 from django.utils.html import format_html
 from django.utils.translation import gettext as _
@@ -10,7 +11,7 @@ from wagtail.contrib.settings.models import register_setting
 
 # First of all: registers the permission policies, before anything asks Wagtail for them.
 from . import permissions
-from .admin import audit, gate, settings
+from .admin import audit, bulk, gate, home, report, settings
 from .admin.group_permissions import SiteBillingPermissionForm
 from .admin.urls import agency_settings_url
 from .admin.viewset import billing_request_viewset
@@ -32,6 +33,16 @@ def register_admin_urls() -> list[Any]:
     return gate.settings_patterns()
 
 
+@hooks.register("after_edit_setting")
+def after_edit_setting(request: Any, saved: Any) -> Any:
+    tab = settings.tab_after_saving(saved)
+    return redirect(tab) if tab else None
+
+
+for bulk_action in bulk.ACTIONS:
+    hooks.register("register_bulk_action", bulk_action)
+
+
 @hooks.register("register_group_permission_panel")
 def register_group_permission_panel() -> type:
     return SiteBillingPermissionForm
@@ -51,6 +62,21 @@ def register_account_menu_item(request: Any) -> dict[str, Any] | None:
 @hooks.register("register_log_actions")
 def register_log_actions(actions: Any) -> None:
     audit.register(actions)
+
+
+@hooks.register("register_reports_menu_item")
+def register_reports_menu_item() -> Any:
+    return report.report_menu_item()
+
+
+@hooks.register("construct_homepage_summary_items")
+def construct_homepage_summary_items(request: Any, items: list[Any]) -> None:
+    items += home.summary_items(request)
+
+
+@hooks.register("construct_homepage_panels")
+def construct_homepage_panels(request: Any, panels: list[Any]) -> None:
+    panels += home.panels(request)
 
 
 @hooks.register("register_icons")

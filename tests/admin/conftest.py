@@ -1,7 +1,9 @@
 import pytest
 from django.urls import reverse
 
-from tests.bills.conftest import sandbox_server, world
+from tests.bills.conftest import connection, sandbox_server, world
+from wagtail_client_billing.gateway.checkout import open_checkout
+from wagtail_client_billing.gateway.reconcile import reconcile
 from wagtail_client_billing.models import AgencySettings, BillingRequest, SiteBillingSettings
 
 
@@ -61,4 +63,38 @@ def typed(site_a):
     }
 
 
-__all__ = ["sandbox_server", "world"]
+@pytest.fixture
+def paid(world, site_a, connection, make_request):
+    """Makes a bill that a client has paid in the sandbox; of €1,234.56 unless said otherwise."""
+
+    def make(site=site_a, **values):
+        bill = make_request(site, connection, **values)
+        open_checkout(bill.pk)
+        world.pay(bill)
+        reconcile(bill.pk, cause="check")
+        bill.refresh_from_db()
+        assert bill.status == "paid"
+        return bill
+
+    return make
+
+
+@pytest.fixture
+def post(alice, client_for):
+    """Opens a page as alice, fills in what is given, and presses its button; with CSRF."""
+
+    def _post(url, user=alice, page=None, **typed):
+        client = client_for(user, enforce_csrf_checks=True)
+        page = client.get(url) if page is None else page
+        sent = {"csrfmiddlewaretoken": str(page.context["csrf_token"])}
+        client.cookies["csrftoken"] = page.cookies["csrftoken"].value
+        form = page.context.get("form")
+        if form is not None:
+            sent |= {field.html_name: field.value() for field in form}
+            sent = {key: value for key, value in sent.items() if value not in (None, False)}
+        return client.post(url, {**sent, **typed})
+
+    return _post
+
+
+__all__ = ["connection", "sandbox_server", "world"]

@@ -361,3 +361,28 @@ def test_two_cards_at_once(boss, connected_test, client_for, agency_url):
     text = client_for(boss).get(agency_url).content.decode()
     assert text.count("Unlink account") == 2
     assert "wcb-connect" not in text
+
+
+def test_unlinking_counts_the_subscriptions_that_go_on(
+    boss, site_a, connected_test, connected_live, make_request, client_for, admin_url
+):
+    url = admin_url("unlink", connected_test.pk)
+    client = client_for(boss)
+    assert "goes on at Stripe: its client" not in client.get(url).content.decode()
+
+    def subscribe(connection, status):
+        request = make_request(site_a, connection, billing_type="monthly")
+        request.subscriptions.create(
+            account_id=request.account_id,
+            livemode=request.livemode,
+            stripe_id=f"sub_{request.pk}",
+            status=status,
+        )
+
+    subscribe(connected_test, "active")
+    subscribe(connected_test, "canceled")
+    subscribe(connected_live, "active")
+    text = client.get(url).content.decode()
+    assert "1 subscription goes on at Stripe: its client is charged as before" in text
+    subscribe(connected_test, "past_due")
+    assert "2 subscriptions go on at Stripe" in client.get(url).content.decode()

@@ -4,6 +4,7 @@ import html
 import re
 
 import pytest
+import time_machine
 from django.contrib.messages import get_messages
 from django.db import transaction
 from django.test import override_settings
@@ -108,8 +109,12 @@ def test_broken_connections_are_no_connections(alice, connected_test, typed, cli
         ({"amount": "-5"}, "amount", "1,234.50"),
         ({"amount": "1e3"}, "amount", "1,234.50"),
         ({"amount": "NaN"}, "amount", "1,234.50"),
-        ({"amount": "0"}, "amount", "€0.50"),
-        ({"amount": "0.49"}, "amount", "€0.50"),
+        ({"amount": "0"}, "amount", "above zero"),
+        ({"language": "tlh"}, "language", "valid choice"),
+        ({"link_lifetime_number": "0"}, "link_lifetime", "greater than or equal to 1"),
+        ({"link_lifetime_number": "91", "link_lifetime_unit": "days"}, "link_lifetime", "90 days"),
+        ({"link_lifetime_number": "5", "link_lifetime_unit": "years"}, "link_lifetime", "choice"),
+        ({"link_lifetime_number": "5"}, "link_lifetime", "complete"),
         ({"amount": "1.005"}, "amount", "two decimals"),
         ({"amount": "1,000,000.00"}, "amount", "€999,999.99"),
         ({"amount": "5.5", "currency": "JPY"}, "amount", "no decimals"),
@@ -118,7 +123,23 @@ def test_broken_connections_are_no_connections(alice, connected_test, typed, cli
         ({"amount": "٣٫٥"}, "amount", ""),
         ({"description": "a\nb"}, "description", "Line breaks"),
         ({"description": "x" * 251}, "description", "250"),
-        ({"billing_type": "monthly"}, "billing_type", "valid choice"),
+        ({"billing_type": "daily"}, "billing_type", "valid choice"),
+        ({"ends_after": "12"}, "ends_after", "one-time bill has no end"),
+        ({"ends_on": "2999-01-01"}, "ends_on", "one-time bill has no end"),
+        ({"billing_type": "monthly", "ends_after": "1"}, "ends_after", "equal to 2"),
+        ({"billing_type": "monthly", "ends_after": "-3"}, "ends_after", "equal to 2"),
+        ({"billing_type": "monthly", "ends_after": "241"}, "ends_after", "at most 240"),
+        ({"billing_type": "yearly", "ends_after": "21"}, "ends_after", "at most 20"),
+        ({"billing_type": "weekly", "ends_after": "9" * 30}, "ends_after", "1040"),
+        ({"billing_type": "weekly", "ends_after": "a few"}, "ends_after", "whole number"),
+        ({"billing_type": "weekly", "ends_on": "tomorrow"}, "ends_on", "valid date"),
+        ({"billing_type": "weekly", "ends_on": "2020-01-01"}, "ends_on", "after today"),
+        ({"billing_type": "weekly", "ends_on": "9999-12-31"}, "ends_on", "too far"),
+        (
+            {"billing_type": "weekly", "ends_on": "2030-01-01", "ends_after": "3"},
+            "ends_on",
+            "one of the two",
+        ),
         ({"billing_type": ""}, "billing_type", "required"),
         ({"success_url": ""}, "success_url", "required"),
         ({"success_url": "http://customer.example/"}, "success_url", "https://"),
@@ -145,6 +166,59 @@ def test_errors_stand_beside_their_field_and_nothing_is_lost(
                 name
             ] in html.unescape(response.content.decode())
     assert 'value="/admin/reports/"' in response.content.decode()
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        ("one_time", "€49.00, one time"),
+        ("weekly", "€49.00 now, then €49.00 every week"),
+        ("monthly", "€49.00 now, then €49.00 every month"),
+        ("quarterly", "€49.00 now, then €49.00 every three months"),
+        ("yearly", "€49.00 now, then €49.00 every year"),
+    ],
+)
+def test_every_billing_type_is_said_back_and_sent(
+    kind, words, alice, connected_test, typed, client_for, admin_url
+):
+    client = client_for(alice)
+    data = {**typed, "amount": "49", "billing_type": kind}
+    assert words in client.post(admin_url("said_back"), data).content.decode()
+    assert client.post(admin_url("add"), data).status_code == 302
+    made = BillingRequest.objects.get()
+    assert (made.billing_type, made.ends_after, made.ends_on) == (kind, None, None)
+    page = client.get(admin_url("edit", made.pk)).content.decode()
+    assert f"for {words.removesuffix(', one time')}." in page
+
+
+@pytest.mark.parametrize(
+    ("end", "words"),
+    [
+        ({"ends_after": "12"}, "12 payments in all"),
+        ({"ends_on": "2030-12-31"}, "until Dec. 31, 2030"),
+    ],
+)
+def test_an_agreed_end_is_kept_and_shown(
+    end, words, alice, connected_test, typed, client_for, admin_url
+):
+    client = client_for(alice)
+    data = {**typed, "billing_type": "monthly", **end}
+    with time_machine.travel("2026-11-22T12:00Z"):
+        client.post(admin_url("add"), data)
+        made = BillingRequest.objects.get()
+        ((name, value),) = end.items()
+        assert str(getattr(made, name)) == value
+        for page in ("inspect", "edit"):
+            assert words in client.get(admin_url(page, made.pk)).content.decode()
+        BillingRequest.objects.update(status="expired")
+        again = client.get(admin_url("send_again", made.pk))
+        assert str(again.context["form"][name].value()) == value
+        assert 'wcb-more" open' in again.content.decode()
+    with time_machine.travel("2031-01-01T12:00Z"):
+        client = client_for(alice)
+        again = client.get(admin_url("send_again", made.pk)).context["form"]
+        # A day that is over is not proposed again.
+        assert again["ends_on"].value() is None
 
 
 HOSTILE = {
@@ -404,3 +478,28 @@ def test_rule_10_no_page_holds_a_key(
         for secret in (TEST_KEY, LIVE_KEY, connected_test.sealed_key, connected_live.sealed_key):
             assert secret not in text
             assert secret[-12:] not in text
+
+
+def test_with_several_sites_the_site_comes_first(
+    boss, site_a, site_b, connected_test, client_for, admin_url
+):
+    client = client_for(boss)
+    page = client.get(admin_url("add")).content.decode()
+    for site in (site_a, site_b):
+        assert f'href="?site={site.pk}"' in page
+    assert "Send Billing Request" not in page
+    for typed, found in [
+        ("lawyers", {site_b}),
+        ("a.example", {site_a}),
+        (" ", {site_a, site_b}),
+        ("nobody", set()),
+        ("\0", {site_a, site_b}),
+        ("x" * 100_000, set()),
+        ("<script>", set()),
+    ]:
+        page = client.get(admin_url("add"), {"q": typed}).content.decode()
+        assert {site for site in (site_a, site_b) if f"?site={site.pk}" in page} == found, typed
+        assert "<script>x" not in page
+    assert (
+        "Send Billing Request" in client.get(admin_url("add"), {"site": site_b.pk}).content.decode()
+    )

@@ -238,7 +238,7 @@ def test_forget_touches_nothing_at_stripe_and_no_mail_ever_leaves(
     assert (production.sealed_key, production.key_last4) == ("", "")
     assert production.endpoints.get().state == "deleted"
     delivery = EmailDelivery.objects.get()
-    assert (delivery.state, delivery.problem) == ("failed", "obsolete")
+    assert (delivery.state, delivery.problem) == ("dropped", "obsolete")
     assert written_to_stripe() == before
     assert books.payable_sessions(str(copied.uuid))
     assert ModelLogEntry.objects.filter(action="client_billing.forget").exists()

@@ -8,17 +8,25 @@ import pytest
 import time_machine
 from cryptography.fernet import Fernet
 from django.apps import apps
+from django.contrib.messages import get_messages
 from django.core.management import call_command
 from django.test import override_settings
 from django.utils import timezone
 from wagtail.models import Site
 
 from tests.bills.conftest import agency, connection
-from wagtail_client_billing import tasks
-from wagtail_client_billing.gateway import connect, rights
+from wagtail_client_billing import rights, tasks
+from wagtail_client_billing.gateway import connect
 from wagtail_client_billing.gateway.client import api_for
 from wagtail_client_billing.health import Level, diagnose, examine
-from wagtail_client_billing.models import Heartbeat, StripeConnection, WebhookEndpoint
+from wagtail_client_billing.health.surroundings import addresses
+from wagtail_client_billing.models import (
+    Heartbeat,
+    SiteBillingSettings,
+    StripeConnection,
+    StripeEvent,
+    WebhookEndpoint,
+)
 from wagtail_client_billing.sandbox import books, keys
 from wagtail_client_billing.scheduling import schedule_sweep
 
@@ -206,6 +214,32 @@ def test_sites_that_are_not_reached_by_https(healthy, settings):
     assert ("addresses", "problem") in unwell(diagnose())
 
 
+@pytest.mark.parametrize(
+    ("port", "host", "chosen", "debug", "well"),
+    [
+        (443, "bakery.example", "", False, True),
+        (80, "bakery.example", "", False, True),
+        (80, "bakery.example", "", True, False),
+        (8080, "bakery.example", "", False, False),
+        (8080, "bakery.localhost", "", False, True),
+        (8080, "bakery.example", "https://pay.example", False, True),
+        (443, "bakery.example", "http://pay.example", False, False),
+        (443, "bakery.example", "http://localhost:8000", False, True),
+    ],
+)
+def test_the_address_of_a_site_is_judged_as_links_are_made(
+    port, host, chosen, debug, well, healthy, settings
+):
+    settings.DEBUG = debug
+    Site.objects.update(hostname=host, port=port)
+    SiteBillingSettings.objects.update_or_create(
+        site=Site.objects.get(), defaults={"billing_address": chosen}
+    )
+    # The system checks have a word on addresses, too.
+    found = [each for each in addresses(timezone.now()) if each.check == "addresses"]
+    assert [each.level == Level.OK for each in found] == [well]
+
+
 def test_settings_of_the_database_mail_and_encryption(healthy, settings):
     with ours(ENCRYPTION_KEYS=[]):
         assert ("encryption", "advice") in unwell(diagnose())
@@ -302,3 +336,55 @@ def test_health_in_french(healthy, boss, client_for, admin_url):
     assert "contrôles en ordre" in text
     assert "Dernier contrôle régulier" in text
     assert "checks are fine" not in text
+
+
+@pytest.fixture
+def given_up(connected_test):
+    return [
+        StripeEvent.objects.create(
+            connection=connected_test,
+            event_id=f"evt_{n}",
+            type="invoice.paid",
+            livemode=False,
+            state="parked",
+            attempts=20,
+            processed_at=timezone.now(),
+            last_error=f"Stripe said <no> {n} é",
+        )
+        for n in range(2)
+    ]
+
+
+def test_events_that_were_given_up_are_shown_and_tried_again(
+    given_up, boss, client_for, admin_url, agency_url
+):
+    client = client_for(boss, enforce_csrf_checks=True)
+    for url in (admin_url("health"), agency_url):
+        text = client.get(url).content.decode()
+        for shown in (
+            "Stripe events that were given up: 2.",
+            "invoice.paid",
+            "Stripe said &lt;no&gt; 1 é",
+            "evt_0",
+            admin_url("replay"),
+        ):
+            assert shown in text, shown
+    url = admin_url("replay")
+    assert client.get(url)["Location"] == admin_url("health")
+    assert client.post(url).status_code == 403
+    assert StripeEvent.objects.filter(state="parked").count() == 2
+    sent = {"csrfmiddlewaretoken": client.cookies["csrftoken"].value}
+    for words in ("2 events are tried again", "Nothing is given up any more"):
+        response = client.post(url, sent)
+        assert response["Location"] == admin_url("health")
+        said = [str(message) for message in get_messages(response.wsgi_request)]
+        assert words in " ".join(said)
+    assert set(StripeEvent.objects.values_list("state", "attempts")) == {("received", 0)}
+    text = client.get(admin_url("health")).content.decode()
+    assert "were given up" not in text
+
+
+def test_trying_events_again_is_the_agencys_right(given_up, alice, client_for, admin_url):
+    response = client_for(alice).post(admin_url("replay"))
+    assert response.status_code == 302
+    assert StripeEvent.objects.filter(state="parked").count() == 2

@@ -23,10 +23,33 @@ from wagtail_client_billing.permissions import ACTIONS, may, requests_for, sites
 # Every admin URL of ours: what its argument is, and what alice gets with something of B's.
 # A new URL without a row here fails ``test_rule_9_every_url_has_a_row``.
 LISTS = {"index", "index_results"}
-FORMS = {"add"}
-OF_A_REQUEST = {"inspect", "send_again", "resend", "check", "delete"}
+# What a client sees who logs in: tests/admin/test_own.py
+OWN_LISTS = {"own", "own_results"}
+OF_AN_OWN_REQUEST = {"own_detail"}
+# Of whoever started it: tests/admin/test_bulk.py
+OF_A_JOB = {"job", "job_progress"}
+FORMS = {"add", "said_back"}
+# Their isolation is tested where their numbers are: test_report.py.
+REPORTS = {"report"}
+OF_A_REQUEST = {
+    "inspect",
+    "send_again",
+    "resend",
+    "remind",
+    "check",
+    "delete",
+    "edit",
+    "renew",
+    "mark_paid",
+    "take_back",
+    "accept_review",
+    "dismiss_review",
+}
+# With an id of their own below the request's: test_refunding.py and test_subscriptions.py.
+OF_A_PAYMENT = {"refund"}
+OF_A_SUBSCRIPTION = {"cancel_now", "cancel_later", "keep"}
 COMING_BACK = {"onboarding_return", "onboarding_refresh"}
-OF_THE_AGENCY = {"connect", "health", "oauth_callback"}
+OF_THE_AGENCY = {"connect", "health", "oauth_callback", "replay", "test_mail"}
 OF_A_CONNECTION = {
     "check_account",
     "unlink",
@@ -38,6 +61,14 @@ OF_A_CONNECTION = {
     "webhook",
     "legal_pages",
 } | COMING_BACK
+# What they ask for besides.
+OF_A_MESSAGE = {
+    "message": ["reminder", "en"],
+    "message_preview": ["reminder", "en"],
+    "message_html": ["reminder", "en"],
+    "message_on": ["reminder"],
+    "message_off": ["reminder"],
+}
 POSTED = OF_A_REQUEST | OF_A_CONNECTION | OF_THE_AGENCY | FORMS
 
 SECRETS_OF_B = ["customer-of-b", "Lawyers B", "b.example.com"]
@@ -59,7 +90,9 @@ def snapshot():
 
 def test_rule_9_every_url_has_a_row():
     names = {pattern.name for pattern in billing_request_viewset.get_urlpatterns()}
-    assert names == LISTS | FORMS | OF_A_REQUEST | OF_THE_AGENCY | OF_A_CONNECTION
+    of_others = OWN_LISTS | OF_AN_OWN_REQUEST | OF_A_JOB | REPORTS
+    of_others |= OF_A_PAYMENT | OF_A_SUBSCRIPTION | set(OF_A_MESSAGE)
+    assert names == LISTS | FORMS | OF_A_REQUEST | OF_THE_AGENCY | OF_A_CONNECTION | of_others
 
 
 @pytest.mark.parametrize("name", sorted(OF_A_REQUEST))
@@ -82,13 +115,13 @@ def test_own_requests_are_there(name, alice, boss, request_a, request_b, client_
     assert client_for(boss).get(admin_url(name, request_b.pk)).status_code == 200
 
 
-@pytest.mark.parametrize("name", sorted(OF_A_CONNECTION | OF_THE_AGENCY))
+@pytest.mark.parametrize("name", sorted(OF_A_CONNECTION | OF_THE_AGENCY | set(OF_A_MESSAGE)))
 @pytest.mark.parametrize("who", ["alice", "carol"])
 def test_rule_9_the_agencys_account_is_not_an_editors_business(
     name, who, request, connected_test, alice, carol, client_for, admin_url
 ):
     user = request.getfixturevalue(who)
-    args = [connected_test.pk] if name in OF_A_CONNECTION else []
+    args = [connected_test.pk] if name in OF_A_CONNECTION else OF_A_MESSAGE.get(name, [])
     for method in ("get", "post"):
         response = getattr(client_for(user), method)(admin_url(name, *args))
         assert response.status_code == 302
@@ -196,13 +229,22 @@ def test_any_right_on_a_site_shows_its_requests_and_no_more(
 
     grant(carol.groups.get(), site_a, BillingRequest, f"{action}_billingrequest")
     client = client_for(carol)
-    assert list(client.get(admin_url("index")).context["object_list"]) == [request_a]
-    assert client.get(admin_url("inspect", request_a.pk)).status_code == 200
+    only_sees = action == "view"
+    if only_sees:
+        assert client.get(admin_url("index"))["Location"] == admin_url("own")
+        own = client.get(admin_url("inspect", request_a.pk))["Location"]
+        assert own == admin_url("own_detail", request_a.pk)
+    else:
+        assert list(client.get(admin_url("index")).context["object_list"]) == [request_a]
+        assert client.get(admin_url("inspect", request_a.pk)).status_code == 200
     assert client.get(admin_url("inspect", request_b.pk)).status_code == 404
+    assert client.get(admin_url("own_detail", request_b.pk)).status_code == 404
     allowed = {"delete": "delete", "resend": "resend", "send_again": "add"}
     for page, right in allowed.items():
         status = client.get(admin_url(page, request_a.pk)).status_code
-        assert status == (200 if right == action else 302), page
+        # For its client there are none of the agency's pages.
+        hidden = 404 if only_sees else 302
+        assert status == (200 if right == action else hidden), page
     assert client.get(admin_url("add")).status_code == (200 if action == "add" else 302)
     assert [other for other in ACTIONS[1:] if may(carol, other, request_a)] == (
         [action] if action != "view" else []
@@ -287,8 +329,9 @@ def test_access_check_comes_first(
         **settings.WAGTAIL_CLIENT_BILLING,
         "ACCESS_CHECK": f"tests.admin.test_isolation.{path}",
     }
-    of = dict.fromkeys(OF_A_REQUEST, [request_a.pk])
+    of = dict.fromkeys(OF_A_REQUEST | OF_AN_OWN_REQUEST | OF_A_JOB, [request_a.pk])
     of |= dict.fromkeys(OF_A_CONNECTION, [connected_test.pk])
+    of |= dict.fromkeys(OF_A_PAYMENT | OF_A_SUBSCRIPTION, [request_a.pk, 1]) | OF_A_MESSAGE
     names = [pattern.name for pattern in billing_request_viewset.get_urlpatterns()]
     urls = [admin_url(name, *of.get(name, [])) for name in names]
     bare = reverse("wagtailsettings:edit", args=["wagtail_client_billing", "agencysettings"])

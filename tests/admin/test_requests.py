@@ -151,6 +151,7 @@ def test_money_wins_over_delete(later, world, alice, bill, client_for, admin_url
 
 
 def test_resend(alice, bill, client_for, admin_url):
+    bill.deliveries.update(state=EmailDelivery.State.SENT, sent_at=timezone.now())
     response = client_for(alice).post(admin_url("resend", bill.pk))
     assert bill.email in messages_of(response)
     assert bill.deliveries.count() == 2
@@ -168,6 +169,8 @@ def test_send_again_makes_a_new_request_from_the_old_one(alice, bill, client_for
     page = client.get(admin_url("send_again", bill.pk))
     form = page.context["form"]
     typed = {name: form[name].value() for name in form.fields if name != "site"}
+    # Browsers send what is left blank as empty text.
+    typed |= {name: "" for name, value in typed.items() if value is None}
     assert typed["amount"] == "1234.56"
     assert (typed["email"], typed["description"]) == (bill.email, bill.description)
     typed["test_mode"] = "true"
@@ -197,8 +200,7 @@ def test_a_review_shows_its_evidence(alice, bill, client_for, admin_url):
 
 
 def test_failed_mail_says_why(alice, bill, client_for, admin_url):
-    delivery = bill.deliveries.get()
-    EmailDelivery.objects.update(state=EmailDelivery.State.SENDING)
+    delivery = lifecycle.delivery_claimed(bill.deliveries.get().pk)
     lifecycle.delivery_failed(delivery, EmailDelivery.Problem.REFUSED, "550 no such user")
     text = text_of(client_for(alice), admin_url("inspect", bill.pk))
     assert "E-mail failed" in text

@@ -17,6 +17,16 @@ from wagtail_client_billing.sandbox import books, keys
 
 KEY = "rk_test_scanned_0123456789abcdef"
 WRONG = "rk_test_notallowed_0123456789 abc"
+MAIL_PASSWORD = "mail password of the scan 0123"
+MAIL_SERVER = {
+    "agency_name": "Atelier",
+    "smtp_enabled": "on",
+    "smtp_host": "localhost",
+    "smtp_port": "587",
+    "smtp_encryption": "starttls",
+    "smtp_username": "billing",
+    "smtp_from_email": "billing@atelier.example",
+}
 BY_HAND = "whsec_pasted_0123456789abcdef"
 
 
@@ -34,6 +44,9 @@ class Watched:
         self._keep(url, self.client.post(url, typed))
         # Messages are shown by the page after it.
         self.get(reverse("wagtailadmin_home"))
+
+    def post_to(self, url, **typed):
+        self._keep(url, self.client.post(url, typed))
 
     def _keep(self, url, response):
         text = response.content.decode() + str(response.headers) + str(response.cookies)
@@ -81,11 +94,16 @@ def run(world, boss, site_a, make_request, client_for, admin_url, agency_url, ca
     for made in WebhookEndpoint.objects.all():
         for number, sealed in enumerate(made.sealed_secrets):
             secrets[f"secret {number} of {made.pk}"] = sealing.open(sealed)
+    secrets["the mail server's password"] = MAIL_PASSWORD
+    for typed_password in (MAIL_PASSWORD, "", "x" * 300):
+        staff.post_to(agency_url, **MAIL_SERVER, smtp_password=typed_password)
+    # Nobody listens there; the page and the log say why it failed.
+    staff.post("test_mail")
     staff.get(agency_url)
     staff.post("unlink", connection.pk)
     staff.get(agency_url)
     staff.get(reverse("wagtailadmin_reports:site_history"))
-    assert len(secrets) == 7 and AgencySettings.objects.exists()
+    assert len(secrets) == 8 and AgencySettings.objects.exists()
     seen = {
         **staff.pages,
         **secrets_scan.task_payloads(),

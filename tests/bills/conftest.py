@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 import stripe
+import time_machine
 from django.conf import settings
 from django.test import Client, override_settings
 from django.urls import reverse
@@ -157,3 +158,10 @@ def overdue():
         return bill
 
     return _overdue
+
+
+@pytest.fixture
+def later():
+    """A clock to turn; it stands still between two turns."""
+    with time_machine.travel(timezone.now(), tick=False) as traveller:
+        yield lambda **by: traveller.shift(timedelta(**by))

@@ -15,14 +15,14 @@ from django.views.debug import ExceptionReporter
 from django.views.decorators.debug import sensitive_variables
 
 from tests.bills.conftest import KEY, Making
-from wagtail_client_billing import lifecycle, sealing, tasks
+from wagtail_client_billing import lifecycle, rights, sealing, tasks
 from wagtail_client_billing.errors import (
     AccountLost,
     BillingError,
     NotConnected,
     StripeUnavailable,
 )
-from wagtail_client_billing.gateway import client, connect, rights
+from wagtail_client_billing.gateway import client, connect
 from wagtail_client_billing.gateway.changes import Outcome, delete_request
 from wagtail_client_billing.gateway.checkout import open_checkout
 from wagtail_client_billing.gateway.client import mark_broken
@@ -147,6 +147,23 @@ def test_a_missing_right_is_named_by_its_box(world, db, right, box):
         connect_with(key)
     assert box in str(caught.value)
     assert nothing_stored()
+
+
+@pytest.mark.parametrize(
+    ("right", "box"),
+    [
+        ("charge_read", "Charges and Refunds: read"),
+        ("refund_write", "Charges and Refunds: write"),
+        ("dispute_read", "Disputes: read"),
+        ("subscription_write", "Subscriptions: write"),
+        ("invoice_read", "Invoices: read"),
+        ("customer_portal_write", "Customer portal: write"),
+        ("event_read", "Events: read"),
+    ],
+)
+def test_a_right_that_one_time_bills_do_without_is_noted(world, db, right, box):
+    connection = connect_with(keys.make_key(keys.identify(KEY).account, without=[right]))
+    assert rights.boxes(connection.missing_rights) == [box]
 
 
 def test_the_page_that_makes_a_key_ticks_what_is_needed():

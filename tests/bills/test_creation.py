@@ -1,9 +1,10 @@
 """A request comes into being with its mail, and calls nobody."""
 
-from datetime import timedelta
+from datetime import date, timedelta
 from uuid import uuid4
 
 import pytest
+from django.db import IntegrityError
 from django.test import override_settings
 from django.utils import timezone
 
@@ -17,7 +18,7 @@ def test_request_log_entry_and_mail_are_one_transaction(make_bill, monkeypatch):
     def broken(*args, **kwargs):
         raise RuntimeError
 
-    monkeypatch.setattr("wagtail_client_billing.lifecycle.creation.queue", broken)
+    monkeypatch.setattr("wagtail_client_billing.lifecycle.creation.tell_client", broken)
     with pytest.raises(RuntimeError):
         make_bill()
     assert BillingRequest.objects.count() == 0
@@ -64,10 +65,22 @@ def test_rule_12_account_and_mode_are_those_of_the_connection(make_bill, connect
     assert (bill.account_id, bill.livemode) == (connection.account_id, False)
 
 
-@pytest.mark.parametrize("kind", ["weekly", "monthly", "quarterly", "yearly", "daily", ""])
+@pytest.mark.parametrize("kind", ["daily", "monthly ", ""])
 def test_what_cannot_be_charged_is_not_offered(make_bill, kind):
     with pytest.raises(NotAllowed):
         make_bill(billing_type=kind)
+
+
+def test_an_end_is_kept_of_recurring_bills_alone(make_bill):
+    assert make_bill(billing_type="monthly", ends_after=12).ends_after == 12
+    assert make_bill(billing_type="weekly", ends_on=date(2030, 1, 31)).ends_on == date(2030, 1, 31)
+    assert make_bill(ends_after=12, ends_on=date(2030, 1, 31)).ends_after is None
+
+
+@pytest.mark.parametrize("end", [{"ends_after": 1}, {"ends_after": 2, "ends_on": date(2030, 1, 1)}])
+def test_a_bill_has_one_end_and_more_than_one_payment(make_bill, end):
+    with pytest.raises(IntegrityError):
+        make_bill(billing_type="monthly", **end)
 
 
 @pytest.mark.parametrize("field", ["broken_at", "unlinked_at"])
@@ -90,6 +103,28 @@ def test_clients_are_written_to_in_the_sites_language(make_bill, site):
     SiteBillingSettings.objects.create(site=site, language="fr")
     assert make_bill().language == "fr"
     assert make_bill(language="en").language == "en"
+
+
+def test_how_long_a_link_lasts_is_said_for_the_bill_else_for_the_site(make_bill, site):
+    SiteBillingSettings.objects.create(site=site, link_lifetime=timedelta(days=3))
+    usual, short = make_bill(), make_bill(link_lifetime=timedelta(hours=2))
+    assert usual.link_lifetime == usual.expires_at - usual.created_at == timedelta(days=3)
+    assert short.link_lifetime == short.expires_at - short.created_at == timedelta(hours=2)
+
+
+def test_the_deadline_moves_by_the_bills_own_lifetime(make_bill):
+    bill = make_bill(link_lifetime=timedelta(days=5))
+    BillingRequest.objects.filter(pk=bill.pk).update(
+        created_at=timezone.now() - timedelta(minutes=16)
+    )
+    left = lifecycle.move_once_for_first_delivery(bill.pk) - timezone.now()
+    assert timedelta(days=4, hours=23) < left <= timedelta(days=5)
+
+
+@pytest.mark.parametrize("other", [{"language": "fr"}, {"link_lifetime": timedelta(days=2)}])
+def test_another_language_or_lifetime_is_another_request(make_bill, other):
+    once = uuid4()
+    assert make_bill(once=once) != make_bill(once=once, **other)
 
 
 def test_rule_15_a_deleted_site_or_user_loses_no_bill(make_bill, site, django_user_model):

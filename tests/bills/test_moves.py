@@ -162,12 +162,16 @@ def test_rule_2_many_rows_are_moved_in_one_go_and_each_is_judged_alone(world, ma
 
 def test_rule_2_status_log_entry_and_mails_are_one_transaction(world, bill, monkeypatch):
     attempt = open_checkout_row(bill, "open")
-    facts = PaymentFacts("pi_1", 12345, "EUR", timezone.now())
+    facts = PaymentFacts("pi_1", 12345, "EUR", timezone.now(), intent_id="pi_1")
 
     def full(*args, **kwargs):
         raise OSError("disk full")
 
-    for module, name in (("money_in", "queue"), ("moves", "note"), ("money_in", "tell_agency")):
+    for module, name in (
+        ("money_in", "tell_client"),
+        ("moves", "note"),
+        ("money_in", "tell_agency"),
+    ):
         with monkeypatch.context() as patched, pytest.raises(OSError):
             patched.setattr(f"wagtail_client_billing.lifecycle.{module}.{name}", full)
             lifecycle.record_payment(attempt, facts, cause=Cause.CHECK)
@@ -206,7 +210,7 @@ def test_the_database_knows_four_statuses(world, bill):
 def test_rule_3_late_money_is_marked_and_the_agency_told(world, bill, status):
     attempt = open_checkout_row(bill, "expired")
     put(bill, status, not_confirmed=True)
-    facts = PaymentFacts("pi_1", 12345, "EUR", timezone.now())
+    facts = PaymentFacts("pi_1", 12345, "EUR", timezone.now(), intent_id="pi_1")
     assert lifecycle.record_payment(attempt, facts, cause=Cause.WEBHOOK)
     bill.refresh_from_db()
     assert (bill.status, bill.paid_late, bill.not_confirmed) == ("paid", True, False)
@@ -219,7 +223,7 @@ def test_rule_3_late_money_is_marked_and_the_agency_told(world, bill, status):
 def test_rule_3_money_lifts_a_hold(world, bill):
     attempt = open_checkout_row(bill, "open")
     lifecycle.place_hold(bill.pk, "delete")
-    facts = PaymentFacts("pi_1", 12345, "EUR", timezone.now())
+    facts = PaymentFacts("pi_1", 12345, "EUR", timezone.now(), intent_id="pi_1")
     lifecycle.record_payment(attempt, facts, cause=Cause.WEBHOOK)
     bill.refresh_from_db()
     assert (bill.status, bill.hold, bill.hold_since) == ("paid", "", None)
@@ -228,7 +232,7 @@ def test_rule_3_money_lifts_a_hold(world, bill):
 
 def test_the_same_payment_again_is_no_news(world, bill):
     attempt = open_checkout_row(bill, "open")
-    facts = PaymentFacts("pi_1", 12345, "EUR", timezone.now())
+    facts = PaymentFacts("pi_1", 12345, "EUR", timezone.now(), intent_id="pi_1")
     assert lifecycle.record_payment(attempt, facts, cause=Cause.WEBHOOK) is True
     assert lifecycle.record_payment(attempt, facts, cause=Cause.SWEEP) is False
     assert bill.payments.count() == 1
@@ -389,7 +393,7 @@ def test_rule_2_nobody_else_takes_lifecycles_pen():
             continue
         for node in ast.walk(tree):
             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("lifecycle."):
-                assert {name.name for name in node.names} <= {"user_name"}, path
+                assert {name.name for name in node.names} <= {"user_name", "history_action"}, path
 
 
 # --- Only the gateway knows Stripe's SDK -----------------------------------------------------

@@ -9,6 +9,7 @@ import pytest
 from django.db import connections, transaction
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 
 from tests.bills.conftest import KEY
 from tests.bills.test_platform import TYPED
@@ -16,25 +17,43 @@ from wagtail_client_billing import gateway, tasks
 from wagtail_client_billing.gateway import (
     accounts,
     attempts,
+    bulk,
     changes,
+    charges,
     checkout,
     checkup,
     connect,
     copies,
+    currencies,
     endpoints,
+    event_list,
     oauth,
     onboarding,
     platform,
     platform_endpoints,
+    portal,
     reconcile,
+    refunds,
     sessions,
+    subscription_changes,
+    subscriptions,
     sweeping,
     unlink,
     webhooks,
 )
+from wagtail_client_billing.gateway.asker import Asker
 from wagtail_client_billing.gateway.client import Api, api_for
 from wagtail_client_billing.mail import outbox
-from wagtail_client_billing.models import LogEntry, StripeConnection, StripeEvent, WebhookEndpoint
+from wagtail_client_billing.models import (
+    LogEntry,
+    Payment,
+    Refund,
+    StripeConnection,
+    StripeEvent,
+    Subscription,
+    SubscriptionChange,
+    WebhookEndpoint,
+)
 from wagtail_client_billing.sandbox import books
 from wagtail_client_billing.transactions import outside_transaction
 
@@ -59,6 +78,29 @@ class Story:
             livemode=False,
             object_id=self.attempt.session_id,
         )
+        whose = {
+            "request": bill,
+            "account_id": bill.account_id,
+            "livemode": bill.livemode,
+        }
+        self.subscription = Subscription.objects.create(
+            **whose, stripe_id="sub_1", customer_id="cus_1", status="active"
+        )
+        self.change = SubscriptionChange.objects.create(
+            subscription=self.subscription, kind="keep", idempotency_key="change"
+        )
+        self.payment = Payment.objects.create(
+            **whose,
+            source="pi_1",
+            intent_id="pi_1",
+            amount_minor=500,
+            currency="EUR",
+            received_at=timezone.now(),
+        )
+        self.refund = Refund.objects.create(
+            payment=self.payment, amount_minor=1, currency="EUR", idempotency_key="refund"
+        )
+        self.asker = Asker(LogEntry.Cause.CHECK)
 
 
 @pytest.fixture
@@ -93,8 +135,18 @@ ENTRIES = {
     "client.Api.call": lambda s: s.api.call(lambda c: c.v1.accounts.retrieve_current()),
     "attempts.create_session": lambda s: attempts.create_session(s.api, s.attempt),
     "attempts.close_attempt": lambda s: attempts.close_attempt(s.api, s.attempt),
+    "bulk.drain": lambda s: bulk.drain(soon()),
     "changes.delete_request": lambda s: changes.delete_request(s.bill.pk, user=None),
+    "changes.edit_request": lambda s: changes.edit_request(
+        s.bill.pk, amount_minor=1, description="", email="a@b.example", user=None
+    ),
+    "changes.mark_request_paid": lambda s: changes.mark_request_paid(
+        s.bill.pk, received_at=timezone.now(), user=None
+    ),
     "changes.finish_hold": lambda s: changes.finish_hold(s.bill.pk),
+    "charges.every": lambda s: list(charges.every(s.api, lambda c: c.v1.refunds, {})),
+    "charges.look_at_payment": lambda s: charges.look_at_payment(s.api, s.payment, s.asker),
+    "charges.retrieve_intent": lambda s: charges.retrieve_intent(s.api, "pi_1"),
     "checkout.open_checkout": lambda s: checkout.open_checkout(s.bill.pk),
     "checkup.check_up": lambda s: checkup.check_up(s.connection),
     "connect.connect_with_key": connect_again,
@@ -103,11 +155,13 @@ ENTRIES = {
     "connect.replace_key": lambda s: connect.replace_key(s.connection, key=KEY),
     # Asks nobody, but takes locks one after the other.
     "copies.forget": lambda s: copies.forget(s.connection, user=None),
+    "currencies.note_currencies": lambda s: currencies.note_currencies(s.connection, at_once=True),
     "endpoints.ensure_endpoint": make_another_endpoint,
     "endpoints.remove_strays": lambda s: endpoints.remove_strays(s.connection),
     "endpoints.retire_due": lambda s: endpoints.retire_due(retiring(s)),
     "endpoints.roll_secret": lambda s: endpoints.roll_secret(s.connection),
     "endpoints.delete_endpoint": lambda s: endpoints.delete_endpoint(s.endpoint),
+    "event_list.read_events": lambda s: event_list.read_events(s.connection),
     "oauth.connect_with_code": lambda s: oauth.connect_with_code(code="ac_1", **TYPED),
     "onboarding.begin": lambda s: onboarding.begin(**TYPED),
     "onboarding.go_on": lambda s: onboarding.go_on(s.connection),
@@ -116,6 +170,29 @@ ENTRIES = {
     "platform.read_account": lambda s: platform.read_account(s.connection),
     "platform_endpoints.ensure_platform_endpoint": (
         lambda s: platform_endpoints.ensure_platform_endpoint(False)
+    ),
+    "portal.open_portal": lambda s: portal.open_portal(s.subscription.request_id),
+    "refunds.refund_payment": lambda s: refunds.refund_payment(
+        s.payment.pk, amount_minor=1, user=None
+    ),
+    "refunds.finish_refund": lambda s: refunds.finish_refund(s.refund.pk),
+    "subscription_changes.change_subscription": (
+        lambda s: subscription_changes.change_subscription(
+            s.subscription.pk, "cancel_now", user=None
+        )
+    ),
+    "subscription_changes.finish_change": (
+        lambda s: subscription_changes.finish_change(s.change.pk)
+    ),
+    "subscription_changes.cancel_unpaid": lambda s: subscription_changes.cancel_unpaid(
+        s.api, s.attempt, "sub_1", s.asker
+    ),
+    "subscriptions.first_intent_status": lambda s: subscriptions.first_intent_status(
+        s.api, {"invoice": "in_1"}
+    ),
+    "subscriptions.is_known": lambda s: subscriptions.is_known(s.api, "sub_1"),
+    "subscriptions.look_at_subscription": lambda s: subscriptions.look_at_subscription(
+        s.api, s.attempt, "sub_1", s.asker
     ),
     "reconcile.reconcile": lambda s: reconcile.reconcile(s.bill.pk, cause=LogEntry.Cause.CHECK),
     "sessions.create": lambda s: sessions.create(s.api, s.attempt),
@@ -127,11 +204,20 @@ ENTRIES = {
     "webhooks.drain": lambda s: webhooks.drain(soon()),
     "webhooks.process": lambda s: webhooks.process(s.event),
     "tasks.drain_events": lambda s: tasks.drain_events(),
+    "tasks.drain_bulk": lambda s: tasks.drain_bulk(),
     "tasks.sweep": lambda s: tasks.sweep(),
     "outbox.drain": lambda s: outbox.drain(soon()),
 }
 # What never leaves the house.
 AT_HOME = {
+    # Called by Wagtail inside a transaction.
+    "bulk.start",
+    "bulk.prune",
+    "charges.at",
+    "charges.id_of",
+    "charges.paid_by",
+    "charges.refund_facts",
+    "charges.was_touched",
     "client.api_for",
     "client.mark_broken",
     "client.platform_api",
@@ -151,6 +237,11 @@ AT_HOME = {
     "accounts.missing_rights",
     "accounts.store",
     "accounts.taken_by",
+    "event_list.accounts_to_read",
+    "hints.hints_of",
+    "hints.payments_hinted",
+    "hints.requests_hinted",
+    "hints.text",
     "oauth.authorize_url",
     "onboarding.start_over",
     "platform.account_values",
@@ -159,21 +250,21 @@ AT_HOME = {
     "platform_endpoints.heard_by",
     "platform_endpoints.is_of_another_host",
     "platform_endpoints.secrets_given",
+    "portal.managed_subscription",
     "reconcile.give_up_when_over",
-    "rights.box",
-    "rights.boxes",
-    "rights.sentence",
     "sessions.intent_id",
     "sessions.intent_status",
     "sessions.mismatch",
     "sessions.payment_facts",
     "sessions.pinned_url",
     "sessions.session_params",
+    "sessions.trusted_url",
     "unlink.sessions_left",
     "unlink.unlink_preview",
     "webhooks.look_again",
     "webhooks.prune",
     "webhooks.receive",
+    "webhooks.replay",
 }
 
 

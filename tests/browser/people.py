@@ -145,6 +145,21 @@ class Staff(Window):
         self.page.get_by_role("link", name="Delete", exact=True).locator("visible=true").click()
         self.press("Yes, delete")
 
+    def edit(self, **typed: str) -> None:
+        """Changes the request whose page is open: ``amount``, ``description``, ``email``."""
+        self.press("Edit")
+        for name, value in typed.items():
+            self.page.get_by_label(name.capitalize()).first.fill(value)
+        self.press("Save")
+        expect(self.page.get_by_text("was changed")).to_be_visible()
+
+    def mark_as_paid(self, note: str) -> None:
+        """Says that the request whose page is open was paid past Stripe."""
+        self.press("Mark as paid")
+        self.page.get_by_label("Note").fill(note)
+        self.page.locator("main form").get_by_role("button", name="Mark as paid").click()
+        expect(self.page.get_by_text("is marked as paid")).to_be_visible()
+
     def timeline(self) -> Locator:
         return self.page.locator(".wcb-timeline")
 

@@ -28,7 +28,9 @@ def test_a_bill_goes_from_the_admin_to_paid(windows, client_of, demo):
     editor.fill_in(dialog, "anna@customer.example", "1,234.56", "Website, first half")
     expect(dialog.get_by_label("Currency")).to_have_value("EUR")
     expect(dialog.get_by_label("Success URL")).to_have_value(f"{demo.bakery}/thank-you/")
-    expect(dialog.get_by_label("Billing type").locator("option")).to_have_text(["One time"])
+    expect(dialog.get_by_label("Billing type").locator("option")).to_have_text(
+        ["One time", "Weekly", "Monthly", "Quarterly", "Yearly"]
+    )
     expect(dialog.get_by_label("Test mode")).to_be_checked()
     expect(dialog.get_by_label("Test mode")).to_be_disabled()
     editor.press("Send Billing Request", within=dialog)
@@ -57,7 +59,7 @@ def test_a_bill_goes_from_the_admin_to_paid(windows, client_of, demo):
         "€1,234.56",
         "Website, first half",
         "Northlight Studio",
-        "Please pay until",
+        "Please pay by",
         "terms of service",
         "privacy policy",
         "Payment by Stripe",

@@ -17,10 +17,16 @@ NAMESPACES = ("client_billing_admin", "client_billing")
 ADMIN_PAGES = {
     "client_billing_admin:index": {},
     "client_billing_admin:add": {},
+    "client_billing_admin:own": {},
     "client_billing_admin:inspect": {"pk": "paid"},
     "client_billing_admin:send_again": {"pk": "deleted"},
     "client_billing_admin:resend": {"pk": "pending"},
+    "client_billing_admin:remind": {"pk": "pending"},
     "client_billing_admin:check": {"pk": "pending"},
+    "client_billing_admin:message": {"kind": "kind", "language": "language"},
+    "client_billing_admin:message_preview": {"kind": "kind", "language": "language"},
+    "client_billing_admin:message_on": {"kind": "kind"},
+    "client_billing_admin:message_off": {"kind": "kind"},
     "client_billing_admin:delete": {"pk": "pending"},
     "client_billing_admin:connect": {},
     "client_billing_admin:check_account": {"pk": "account"},
@@ -31,13 +37,37 @@ ADMIN_PAGES = {
     "client_billing_admin:confirm_host": {"pk": "account"},
     "client_billing_admin:forget": {"pk": "account"},
     "client_billing_admin:health": {},
+    "client_billing_admin:report": {},
 }
 PUBLIC_PAGES = {
     "client_billing:pay": {"token": "token"},
     "client_billing:return": {"token": "token"},
+    "client_billing:receipt": {"token": "paid_token", "payment": "payment"},
 }
 # No pages: what becomes of them is tested where it is shown.
-FRAGMENTS = {"client_billing_admin:index_results": "test_the_list_while_somebody_searches"}
+FRAGMENTS = {
+    "client_billing_admin:index_results": "test_the_list_while_somebody_searches",
+    "client_billing_admin:own_results": "test_own.py",
+    "client_billing_admin:job_progress": "test_bulk.py",
+    "client_billing_admin:message_html": "test_messages.py",
+    "client_billing_admin:said_back": "test_the_amount_is_said_back_and_doubted",
+}
+# Of a job, of a client who logs in, and what takes a request in a certain state: led through, and
+# looked at, in the modules named.
+ELSEWHERE = {
+    "client_billing_admin:job": "test_bulk.py",
+    "client_billing_admin:own_detail": "test_own.py",
+    "client_billing_admin:edit": "test_changes.py",
+    "client_billing_admin:mark_paid": "test_changes.py",
+    "client_billing_admin:take_back": "test_changes.py",
+    "client_billing_admin:renew": "test_schedule.py",
+    "client_billing_admin:refund": "test_money_back.py",
+    "client_billing_admin:accept_review": "test_money_back.py",
+    "client_billing_admin:dismiss_review": "test_money_back.py",
+    "client_billing_admin:cancel_now": "test_money_back.py",
+    "client_billing_admin:cancel_later": "test_money_back.py",
+    "client_billing_admin:keep": "test_money_back.py",
+}
 # Only on the way to Stripe and back: led through, and looked at, in test_connecting.py.
 ON_THE_WAY = {
     "client_billing_admin:onboarding",
@@ -47,7 +77,10 @@ ON_THE_WAY = {
     "client_billing_admin:start_over",
 }
 POSTED = {
+    "client_billing_admin:test_mail": "leads back to the tab: tests/admin/test_mail_server.py",
+    "client_billing_admin:replay": "tries events again, and leads back: tests/admin/test_health.py",
     "client_billing:checkout": "leads to Stripe: tests/browser/test_paying.py",
+    "client_billing:portal": "leads to Stripe: tests/public/test_month_after_month.py",
     "client_billing:webhook": "answers Stripe, in plain text",
 }
 SANDBOX_PAGES = ["", "inbox/", "sessions/", "events/", "webhooks/", "keys/", "calls/", "faults/"]
@@ -81,7 +114,7 @@ def window(browser, demo):
 def facts(browser, demo, window) -> dict[str, str]:
     """The ids and links of a request in each state, read from the pages."""
     editor = Editor(browser, demo).log_in()
-    facts: dict[str, str] = {}
+    facts: dict[str, str] = {"kind": "reminder", "language": "en"}
     for state in ("paid", "processing", "deleted", "pending"):
         email = f"{state}@pages.example"
         editor.send(email, description="A long enough description of what this bill is for")
@@ -93,6 +126,10 @@ def facts(browser, demo, window) -> dict[str, str]:
             client.pay()
             client.open_mail("we received")
             facts["mail"] = client.page.url
+            client.open(facts["paid_link"])
+            receipt = client.page.get_by_role("link", name="Receipt").get_attribute("href")
+            facts["payment"] = receipt.rstrip("/").rpartition("/")[2]
+            facts["paid_token"] = facts["paid_link"].rstrip("/").rpartition("/")[2]
         elif state == "processing":
             client.go_to_checkout()
             client.press("Pay later (bank debit)")
@@ -136,6 +173,7 @@ def test_every_url_of_ours_is_looked_at():
         *ADMIN_PAGES,
         *PUBLIC_PAGES,
         *FRAGMENTS,
+        *ELSEWHERE,
         *ON_THE_WAY,
         *POSTED,
     }
@@ -206,6 +244,26 @@ def test_a_request_with_errors(agency, facts):
     assert_nothing_found(agency.page, agency.problems)
 
 
+def test_the_amount_is_said_back_and_doubted(agency, facts):
+    agency.open(facts["billing"])
+    agency.press("Add Billing Request")
+    dialog = agency.page.get_by_role("dialog")
+    dialog.get_by_label("Email").fill("doubt@pages.example")
+    dialog.get_by_label("Amount").press_sequentially("1,234")
+    expect(dialog.get_by_role("status")).to_contain_text("€1,234.00, one time")
+    dialog.get_by_text("More", exact=True).click()
+    expect(dialog.get_by_label("Language of the client")).to_be_visible()
+    assert_nothing_found(agency.page, agency.problems)
+    agency.press("Send Billing Request", within=dialog)
+    box = agency.page.get_by_role("checkbox", name="Yes, €1,234.00 is meant.")
+    expect(box).to_be_visible()
+    assert_nothing_found(agency.page, agency.problems)
+    # On the page as in the dialog.
+    agency.page.locator("main").get_by_label("Amount").fill("99")
+    expect(agency.page.locator("main output")).to_contain_text("€99.00, one time")
+    assert_nothing_found(agency.page, agency.problems)
+
+
 @pytest.mark.parametrize("tab", ["General", "Client billing", "Health"])
 def test_the_agencys_settings(tab, agency):
     agency.go_to_connection()
@@ -266,6 +324,10 @@ def states(demo, facts) -> dict[str, str]:
         ("expired", "This link has expired"),
         ("not_ready", "This bill cannot be paid at the moment"),
         ("closing", "This link is closing"),
+        ("refunded", "Your payment was refunded"),
+        ("subscribed", "Thank you, this bill is paid"),
+        ("past_due", "A payment did not go through"),
+        ("ended", "This subscription has ended"),
     ],
 )
 def test_link_in_a_rare_state(state, heading, client, states):

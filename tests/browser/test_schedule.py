@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import expect
 
 from .findings import assert_nothing_found
-from .people import Agency, Client, Developer, Editor
+from .people import NUMBER, Agency, Client, Developer, Editor
 from .processes import Demo
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(400)]
@@ -72,6 +72,16 @@ def test_a_link_expires(links, agency, windows, client_of):
     expect(form.get_by_label("Description")).to_have_value("A cake")
     editor.press("Send Billing Request", within=form)
     expect(editor.page.get_by_text(f"is queued for {FORGOTTEN}")).to_be_visible()
+
+    # The first one again, under the link that the client has.
+    editor.go_to_billing()
+    editor.row(FORGOTTEN).filter(has_text="Expired").get_by_role("link", name=NUMBER).first.click()
+    editor.press("Renew")
+    assert_nothing_found(editor.page, editor.problems)
+    editor.press("Renew and send")
+    expect(editor.page.get_by_text(f"is queued for {FORGOTTEN}")).to_be_visible()
+    client.open(links[FORGOTTEN])
+    expect(client.page.get_by_role("button", name="Pay €60.00")).to_be_visible()
 
 
 def test_a_payment_that_nobody_heard_of_is_found(links, agency, client_of, books):

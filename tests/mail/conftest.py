@@ -2,6 +2,7 @@
 
 import socket
 import threading
+from contextlib import ExitStack
 from email import message_from_bytes, policy
 
 import django
@@ -9,10 +10,47 @@ import pytest
 from aiosmtpd.controller import Controller
 from django.core.cache import cache
 from django.test import override_settings
+from django.utils import timezone
 from wagtail.models import Site
 
 from wagtail_client_billing import lifecycle, sealing
-from wagtail_client_billing.models import AgencySettings, BillingRequest, StripeConnection
+from wagtail_client_billing.mail.compose import compose
+from wagtail_client_billing.models import (
+    AgencySettings,
+    BillingRequest,
+    EmailDelivery,
+    MailServer,
+    Payment,
+    StripeConnection,
+)
+
+from .smtp_server import SMTPServer, authority
+
+
+def pay(bill, source="pi_1", **given):
+    """A payment of the bill, which is paid by it."""
+    bill.status, bill.paid_at = "paid", timezone.now()
+    bill.save()
+    return Payment.objects.create(
+        **{
+            "request": bill,
+            "account_id": bill.account_id,
+            "livemode": bill.livemode,
+            "source": source,
+            "amount_minor": bill.amount_minor,
+            "currency": bill.currency,
+            "method": "visa",
+            "last4": "4242",
+            "received_at": timezone.now(),
+            **given,
+        }
+    )
+
+
+def bodies(message):
+    """Text and HTML of a message."""
+    (html,) = message.alternatives
+    return message.body, html[0]
 
 
 class Handler:
@@ -95,6 +133,47 @@ def server(use_mailer):
     handler.port = controller.port
     yield handler
     controller.stop()
+
+
+@pytest.fixture
+def start_smtp(monkeypatch, settings):
+    """``start_smtp(**how)``: an ``SMTPServer`` whose CA is trusted and whose port is allowed."""
+    with ExitStack() as running:
+        monkeypatch.setenv("SSL_CERT_FILE", str(authority().path))
+
+        def start(**how):
+            server = running.enter_context(SMTPServer(**how))
+            ours = settings.WAGTAIL_CLIENT_BILLING
+            settings.WAGTAIL_CLIENT_BILLING = {
+                **ours,
+                "SMTP_ALLOW_PRIVATE_NETWORKS": True,
+                "SMTP_PORTS": [*ours.get("SMTP_PORTS", [25, 465, 587, 2525]), server.port],
+            }
+            return server
+
+        yield start
+
+
+@pytest.fixture
+def save_server(db):
+    """``save_server(server, **given)``: the agency's custom SMTP leads to an ``SMTPServer``."""
+
+    def save(server, **given):
+        user, password = server.login or ("", "")
+        values = {
+            "enabled": True,
+            "host": server.host,
+            "port": server.port,
+            "encryption": server.encryption,
+            "username": user,
+            "sealed_password": sealing.seal(password),
+            "from_name": "Atelier Web",
+            "from_email": "billing@atelier.example",
+            **given,
+        }
+        return MailServer.objects.update_or_create(guard=True, defaults=values)[0]
+
+    return save
 
 
 @pytest.fixture
@@ -187,3 +266,24 @@ def make_bill(site, agency, connection):
 @pytest.fixture
 def bill(make_bill):
     return make_bill()
+
+
+@pytest.fixture
+def mail(bill):
+    """``mail(kind)``: the message of that kind about a bill."""
+
+    def write(kind, about=None, **given):
+        about = about or bill
+        delivery = EmailDelivery.objects.create(
+            **{
+                "request": about,
+                "kind": kind,
+                "to": about.email,
+                "language": about.language,
+                "message_id": f"<{kind}-{about.pk}@example.com>",
+                **given,
+            }
+        )
+        return compose(delivery)
+
+    return write

@@ -7,55 +7,19 @@ import pytest
 from django.test import override_settings
 from django.utils import timezone, translation
 
-from wagtail_client_billing.links import payment_link
-from wagtail_client_billing.mail.compose import compose, one_line
-from wagtail_client_billing.models import AgencySettings, EmailDelivery, Payment
+from tests.mail.conftest import bodies, pay
+from wagtail_client_billing.links import payment_link, receipt_link
+from wagtail_client_billing.mail.kinds import NOTICES
+from wagtail_client_billing.mail.lines import one_line
+from wagtail_client_billing.models import (
+    AgencySettings,
+    EmailDelivery,
+    SiteBillingSettings,
+)
 
 Kind = EmailDelivery.Kind
-TO_CLIENT = [Kind.PAYMENT_LINK, Kind.RECEIPT, Kind.PAYMENT_FAILED]
-TO_AGENCY = [Kind.AGENCY_PAID, Kind.AGENCY_LATE, Kind.AGENCY_REVIEW]
-
-
-@pytest.fixture
-def mail(bill):
-    """``mail(kind)``: the message of that kind about a bill."""
-
-    def write(kind, about=None, **given):
-        about = about or bill
-        delivery = EmailDelivery.objects.create(
-            **{
-                "request": about,
-                "kind": kind,
-                "to": about.email,
-                "language": about.language,
-                "message_id": f"<{kind}-{about.pk}@example.com>",
-                **given,
-            }
-        )
-        return compose(delivery)
-
-    return write
-
-
-def pay(bill):
-    bill.status, bill.paid_at = "paid", timezone.now()
-    bill.save()
-    return Payment.objects.create(
-        request=bill,
-        account_id=bill.account_id,
-        livemode=bill.livemode,
-        source="pi_1",
-        amount_minor=bill.amount_minor,
-        currency=bill.currency,
-        method="card",
-        last4="4242",
-        received_at=timezone.now(),
-    )
-
-
-def bodies(message):
-    (html,) = message.alternatives
-    return message.body, html[0]
+ABOUT_REQUESTS = [kind for kind in Kind if kind not in NOTICES]
+TO_AGENCY = [kind for kind in ABOUT_REQUESTS if kind.startswith("agency_")]
 
 
 def readable(text):
@@ -87,7 +51,7 @@ def test_the_payment_link_in_french(make_bill, mail):
     assert readable(message.subject) == "Bakery Website : paiement de 1 234,56 €"
     for body in bodies(message):
         assert "1 234,56 €" in readable(body)
-        assert "Please pay until" not in body
+        assert "Please pay by" not in body
     assert '<html lang="fr"' in bodies(message)[1]
 
 
@@ -104,8 +68,9 @@ def test_every_kind_in_every_language(make_bill, mail, kind, language):
         pay(bill)
     message = mail(kind, bill)
     text, html = bodies(message)
-    assert bill.number in text
-    assert bill.number in html
+    if kind not in NOTICES:
+        assert bill.number in text
+        assert bill.number in html
     assert f'<html lang="{language}"' in html
     assert message.message()["Message-ID"] == f"<{kind}-{bill.pk}@example.com>"
     # Plain text is text: nothing is escaped, no tag is left, no three empty lines in a row.
@@ -137,6 +102,18 @@ def test_the_receipt_says_how_it_was_paid(bill, mail):
         assert payment_link(bill) not in body
 
 
+def test_the_receipt_leads_to_the_one_that_can_be_printed(bill, mail):
+    payment = pay(bill, amount_minor=4000)
+    message = mail(Kind.RECEIPT, facts={"payment": payment.pk})
+    assert message.subject == "Bakery Website: we received your payment of €40.00"
+    for body in bodies(message):
+        assert receipt_link(bill, payment) in body
+        assert "by card ending in 4242." in body
+        assert "€40.00" in body
+        assert "1,234.56" not in body
+        assert "cancel" not in body
+
+
 def test_a_failed_payment_offers_the_link_while_it_lasts(bill, mail):
     for body in bodies(mail(Kind.PAYMENT_FAILED)):
         assert payment_link(bill) in body
@@ -164,7 +141,7 @@ def test_the_reason_of_a_review(mail):
     assert "not what was asked for" in other.body
 
 
-@pytest.mark.parametrize("kind", list(Kind))
+@pytest.mark.parametrize("kind", ABOUT_REQUESTS)
 def test_test_mode_is_marked(make_bill, mail, kind):
     message = mail(kind, make_bill(livemode=False))
     assert message.subject.startswith("TEST – ")
@@ -199,6 +176,24 @@ def test_times_are_those_of_the_project_and_say_so(make_bill, mail):
     assert "16 janvier 2030" in french
     assert "00:30" in french
     assert "heure d’Europe centrale" in french
+
+
+@override_settings(TIME_ZONE="Europe/Paris")
+@pytest.mark.parametrize(
+    ("zone", "text"),
+    [
+        ("America/New_York", "January 15, 2030, 6:30 PM (Eastern Time)"),
+        ("UTC", "January 15, 2030, 11:30 PM (UTC)"),
+        *(
+            (unknown, "January 16, 2030, 12:30 AM (Central European Time)")
+            for unknown in ("", "Mars/Olympus", "../../etc/passwd", "America", "a\nb", "x" * 64)
+        ),
+    ],
+)
+def test_times_are_those_of_the_site_if_it_has_a_time_zone(make_bill, mail, site, zone, text):
+    SiteBillingSettings.objects.create(site=site, time_zone=zone)
+    moment = timezone.datetime(2030, 1, 15, 23, 30, tzinfo=timezone.get_fixed_timezone(0))
+    assert text in readable(mail(Kind.PAYMENT_LINK, make_bill(expires_at=moment)).body)
 
 
 # --- Names that try to be more than names ---------------------------------------------------

@@ -18,11 +18,14 @@ from wagtail_client_billing.models import (
     BillingRequest,
     CheckoutAttempt,
     Payment,
+    Refund,
     StripeConnection,
+    Subscription,
     WebhookEndpoint,
 )
 
 HOUR = timedelta(hours=1)
+DAY = timedelta(days=1)
 
 
 @pytest.fixture(autouse=True)
@@ -135,6 +138,58 @@ def _attempt(bill, state):
     )
 
 
+def pay(bill, source="pi_1", **given):
+    """A payment of the bill, which is paid by it."""
+    now = given.get("received_at") or timezone.now()
+    BillingRequest.objects.filter(pk=bill.pk).update(status="paid", paid_at=now)
+    bill.refresh_from_db()
+    return Payment.objects.create(
+        **{
+            "request": bill,
+            "account_id": bill.account_id,
+            "livemode": bill.livemode,
+            "source": source,
+            "intent_id": f"intent_{source}",
+            "amount_minor": bill.amount_minor,
+            "currency": bill.currency,
+            "method": "visa",
+            "last4": "4242",
+            "received_at": now,
+            **given,
+        }
+    )
+
+
+def give_back(payment, amount_minor, state="succeeded", **given):
+    return Refund.objects.create(
+        payment=payment,
+        amount_minor=amount_minor,
+        currency=payment.currency,
+        state=state,
+        stripe_id=f"re_{payment.pk}_{payment.refunds.count()}",
+        **given,
+    )
+
+
+def subscribe(bill, **given):
+    """A subscription whose first payment has come."""
+    subscription = Subscription.objects.create(
+        **{
+            "request": bill,
+            "account_id": bill.account_id,
+            "livemode": bill.livemode,
+            "stripe_id": f"sub_{bill.pk}",
+            "customer_id": "cus_1",
+            "status": "active",
+            "started_at": timezone.now(),
+            "current_period_end": timezone.now() + 30 * DAY,
+            **given,
+        }
+    )
+    pay(bill, f"in_{bill.pk}", subscription=subscription)
+    return subscription
+
+
 STATES = (
     "payable",
     "paid",
@@ -145,7 +200,12 @@ STATES = (
     "deleted",
     "review",
     "not_ready",
+    "refunded",
+    "past_due",
+    "ended",
 )
+# Whose status is paid.
+PAID_STATES = ("paid", "refunded", "past_due", "ended")
 
 
 @pytest.fixture
@@ -154,19 +214,16 @@ def bill_in(make_bill, connection):
 
     def make(state, **given):
         now = timezone.now()
-        if state == "paid":
-            bill = make_bill(status="paid", paid_at=now, **given)
-            Payment.objects.create(
-                request=bill,
-                account_id=bill.account_id,
-                livemode=bill.livemode,
-                source="pi_1",
-                amount_minor=bill.amount_minor,
-                currency=bill.currency,
-                method="card",
-                last4="4242",
-                received_at=now,
-            )
+        if state in ("past_due", "ended"):
+            bill = make_bill(**{"billing_type": "monthly", **given})
+            canceled = {"status": "canceled", "ended_at": now}
+            subscribe(bill, **({"status": "past_due"} if state == "past_due" else canceled))
+            return bill
+        if state in ("paid", "refunded"):
+            bill = make_bill(**given)
+            payment = pay(bill)
+            if state == "refunded":
+                give_back(payment, payment.amount_minor)
             return bill
         if state == "not_ready":
             bill = make_bill(**given)

@@ -7,8 +7,8 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import get_resolver
 from wagtail.models import Site
 
-from tests.public.conftest import STATES, address
-from wagtail_client_billing.links import admin_link, payment_link, webhook_url
+from tests.public.conftest import PAID_STATES, STATES, address, pay
+from wagtail_client_billing.links import admin_link, payment_link, receipt_link, webhook_url
 from wagtail_client_billing.models import SiteBillingSettings
 
 WRITES = ("INSERT", "UPDATE", "DELETE", "REPLACE", "SAVEPOINT", "BEGIN")
@@ -25,7 +25,7 @@ def writing(queries):
 
 
 def test_the_urls_are_those_that_the_docs_promise():
-    assert public_urls() == {"pay", "checkout", "return", "webhook"}
+    assert public_urls() == {"pay", "checkout", "return", "receipt", "portal", "webhook"}
 
 
 @pytest.mark.parametrize("method", ["get", "head"])
@@ -51,14 +51,29 @@ def test_rule_8_head_on_the_return_page_asks_nobody(bill_in, state):
     bill = bill_in(state)
     with CaptureQueriesContext(database) as queries:
         response = Client().head(address("return", bill))
-    assert response.status_code == (303 if state == "paid" else 200)
+    assert response.status_code == (303 if state in PAID_STATES else 200)
     assert writing(queries.captured_queries) == []
 
 
-@pytest.mark.parametrize("name", ["checkout", "webhook"])
+@pytest.mark.parametrize("method", ["get", "head"])
+@pytest.mark.parametrize("known", [True, False])
+def test_rule_8_a_receipt_is_only_read(bill, method, known):
+    payment = pay(bill)
+    SiteBillingSettings.objects.all().delete()
+    number = payment.pk if known else payment.pk + 1
+    with CaptureQueriesContext(database) as queries:
+        response = getattr(Client(), method)(f"{address('pay', bill)}receipt/{number}/")
+    assert response.status_code == (200 if known else 404)
+    assert queries.captured_queries
+    assert writing(queries.captured_queries) == []
+    assert response.cookies == {}
+    assert not SiteBillingSettings.objects.exists()
+
+
+@pytest.mark.parametrize("name", ["checkout", "portal", "webhook"])
 @pytest.mark.parametrize("method", ["get", "head", "put", "delete", "patch", "options"])
 def test_rule_8_what_changes_something_takes_post_alone(bill, endpoint, name, method):
-    path = address(name, bill) if name == "checkout" else webhook_path(endpoint)
+    path = webhook_path(endpoint) if name == "webhook" else address(name, bill)
     with CaptureQueriesContext(database) as queries:
         response = getattr(Client(), method)(path)
     assert response.status_code == 405
@@ -69,6 +84,12 @@ def test_rule_8_what_changes_something_takes_post_alone(bill, endpoint, name, me
 @pytest.mark.parametrize("method", ["post", "put", "delete", "patch", "options"])
 def test_pages_to_look_at_take_get_alone(bill, name, method):
     assert getattr(Client(), method)(address(name, bill)).status_code == 405
+
+
+@pytest.mark.parametrize("method", ["post", "put", "delete", "patch", "options"])
+def test_receipts_are_to_be_looked_at(bill, method):
+    path = f"{address('pay', bill)}receipt/{pay(bill).pk}/"
+    assert getattr(Client(), method)(path).status_code == 405
 
 
 def webhook_path(endpoint):
@@ -102,6 +123,13 @@ def test_rule_14_links_follow_the_site(bill, hostname, port, debug, expected):
 def test_rule_14_the_billing_address_comes_first(bill, given):
     SiteBillingSettings.objects.create(site=bill.site, billing_address=given)
     assert payment_link(bill) == f"https://pay.example.com/billing/pay/{bill.token}/"
+
+
+def test_rule_14_receipts_are_where_the_bill_is(bill):
+    payment = pay(bill)
+    SiteBillingSettings.objects.create(site=bill.site, billing_address="https://pay.example.com")
+    expected = f"https://pay.example.com/billing/pay/{bill.token}/receipt/{payment.pk}/"
+    assert receipt_link(bill, payment) == expected
 
 
 def test_rule_14_the_bills_of_a_deleted_site_keep_a_link(bill):

@@ -10,7 +10,7 @@ import stripe
 
 from tests import exchanges
 from tests.sandbox_server import SandboxServer, sandbox_books
-from wagtail_client_billing.sandbox import books, deliveries, shapes
+from wagtail_client_billing.sandbox import books, checkout, deliveries, shapes
 
 KEY = "rk_test_sandboxtests"
 
@@ -107,6 +107,35 @@ def session_params(amount=12345, currency="eur", **changes):
 @pytest.fixture
 def params():
     return session_params
+
+
+def subscription_params(interval="month", count=1, **changes):
+    given = session_params(**changes)
+    for name in ("customer_creation", "payment_intent_data"):
+        del given[name]
+    given["mode"] = "subscription"
+    given["line_items"][0]["price_data"]["recurring"] = {
+        "interval": interval,
+        "interval_count": count,
+    }
+    given["subscription_data"] = {
+        "description": "BR-1",
+        "metadata": {"wcb_request": "request-1"},
+        **changes.get("subscription_data", {}),
+    }
+    return given
+
+
+@pytest.fixture
+def subscribe(client):
+    """``subscribe("month", 3)``: a paid session; returns its subscription as in the books."""
+
+    def make(interval="month", count=1, **changes):
+        given = subscription_params(interval, count, **changes)
+        checkout.pay(client.v1.checkout.sessions.create(given).id)
+        return books.subscriptions()[-1]
+
+    return make
 
 
 @pytest.fixture

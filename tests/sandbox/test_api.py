@@ -7,7 +7,7 @@ import pytest
 import requests
 import stripe
 
-from wagtail_client_billing.sandbox import books, checkout, keys
+from wagtail_client_billing.sandbox import books, checkout, deliveries, faults, keys
 
 from .conftest import KEY
 
@@ -146,7 +146,8 @@ REFUSED = {
         "payment_method_types",
     ),
     "mode": ({"mode": "gift"}, None, "mode"),
-    "subscription": ({"mode": "subscription"}, None, "mode"),
+    "subscription": ({"mode": "subscription"}, None, "customer_creation"),
+    "setup": ({"mode": "setup"}, None, "mode"),
     "url": ({"success_url": "site.example"}, "url_invalid", "success_url"),
     "script": ({"cancel_url": "javascript:alert(1)"}, "url_invalid", "cancel_url"),
     "empty": ({"client_reference_id": ""}, "parameter_invalid_empty", "client_reference_id"),
@@ -473,9 +474,56 @@ def test_events(client, session):
         client.v1.events.retrieve("evt_none")
 
 
+def test_events_by_their_delivery(client, receiver, session):
+    checkout.decline(session.id)  # before there is an endpoint
+
+    def types(**given):
+        return [event.type for event in client.v1.events.list(given).auto_paging_iter()]
+
+    quiet = ["payment_intent.payment_failed", "charge.failed"]
+    assert types(delivery_success=True) == quiet and types(delivery_success=False) == []
+    client.v1.webhook_endpoints.create({"url": receiver.url, "enabled_events": ["*"]})
+    faults.add("swallow", path="payment_intent")
+    receiver.statuses += [500]
+    checkout.pay(session.id)
+    paid = ["checkout.session.completed", "payment_intent.succeeded", "charge.succeeded"]
+    assert types(delivery_success=False) == paid
+    deliveries.deliver_due()
+    assert types(delivery_success=False) == paid[1:]
+    assert types(delivery_success=True) == paid[:1] + quiet
+    assert types(delivery_success=False, types=["charge.succeeded"], limit=1) == paid[2:]
+    deliveries.deliver_due(ignore_back_off=True)
+    swallowed = client.v1.events.list({"delivery_success": False}).data
+    assert [event.type for event in swallowed] == paid[1:2]
+    assert swallowed[0].pending_webhooks == 1
+    receiver.statuses += [500]
+    deliveries.fire_again(swallowed[0].id)
+    deliveries.deliver_due()
+    assert client.v1.events.retrieve(swallowed[0].id).pending_webhooks == 1
+    deliveries.deliver_due(ignore_back_off=True)
+    assert types(delivery_success=False) == []
+
+
+def test_events_of_a_group(client, session):
+    checkout.pay(session.id)
+    found = client.v1.events.list({"type": "checkout.session.*"})
+    assert [event.type for event in found.data] == ["checkout.session.completed"]
+
+
 def test_every_call_is_logged(client, session):
     call = books.api_calls()[-1]
     assert (call["method"], call["path"], call["status"]) == ("POST", "/v1/checkout/sessions", 200)
     assert call["idempotency_key"]  # the SDK makes one up
     assert call["params"]["mode"] == "payment"
     assert not call["replayed"] and call["fault"] == ""
+
+
+def test_country_specs(client):
+    everywhere = client.v1.country_specs.retrieve("FR")
+    assert (everywhere.id, everywhere.default_currency) == ("FR", "eur")
+    assert {"eur", "usd", "jpy"} <= set(everywhere.supported_payment_currencies)
+    assert client.v1.country_specs.retrieve("BR").supported_payment_currencies == ["brl"]
+    for unknown in ("XYZ", "1"):
+        with pytest.raises(stripe.InvalidRequestError) as refused:
+            client.v1.country_specs.retrieve(unknown)
+        assert refused.value.http_status == 404

@@ -13,6 +13,16 @@ CALLS = {
     "checkout_session_read": lambda c: c.v1.checkout.sessions.retrieve("cs_none"),
     "payment_intent_read": lambda c: c.v1.payment_intents.retrieve("pi_none"),
     "charge_read": lambda c: c.v1.charges.retrieve("ch_none"),
+    "refund_write": lambda c: c.v1.refunds.create({"payment_intent": "pi_none"}),
+    "refund_read": lambda c: c.v1.refunds.retrieve("re_none"),
+    "dispute_read": lambda c: c.v1.disputes.retrieve("du_none"),
+    "subscription_write": lambda c: c.v1.subscriptions.cancel("sub_none"),
+    "subscription_read": lambda c: c.v1.subscriptions.retrieve("sub_none"),
+    "invoice_read": lambda c: c.v1.invoices.retrieve("in_none"),
+    "customer_portal_write": lambda c: c.v1.billing_portal.sessions.create({"customer": "cus_no"}),
+    "customer_portal_read": lambda c: c.v1.billing_portal.configurations.list(
+        {"starting_after": "bpc_none"}
+    ),
     "webhook_write": lambda c: c.v1.webhook_endpoints.delete("we_none"),
     "webhook_read": lambda c: c.v1.webhook_endpoints.retrieve("we_none"),
     "event_read": lambda c: c.v1.events.retrieve("evt_none"),

@@ -24,7 +24,18 @@ from wagtail_client_billing.sandbox import (
 
 from .test_checkout import TOKEN, Browser
 
-PAGES = ["", "inbox/", "sessions/", "events/", "webhooks/", "keys/", "calls/", "faults/"]
+PAGES = [
+    "",
+    "inbox/",
+    "sessions/",
+    "payments/",
+    "subscriptions/",
+    "events/",
+    "webhooks/",
+    "keys/",
+    "calls/",
+    "faults/",
+]
 
 
 @pytest.fixture
@@ -34,8 +45,9 @@ def browser():
 
 
 @pytest.fixture
-def busy(client, params, endpoint):
+def busy(client, params, endpoint, subscribe):
     """Books with something of everything."""
+    subscribe()
     for action in (checkout.pay, checkout.decline, checkout.pay_later):
         action(client.v1.checkout.sessions.create(params()).id)
     inbox.add("a@example.com", ["b@example.com"], b"Subject: Hello\r\n\r\nhttps://a.example/\r\n")

@@ -114,7 +114,10 @@ class LegalPagesView(FormPage):
     def save(self, form: LegalPagesForm) -> bool:
         changed = {name: form.cleaned_data[name] for name in form.changed_data}
         if changed:
-            StripeConnection.objects.filter(pk=self.object.pk).update(**changed)
+            # Stripe's portal shows them as well: the next client gets one that shows the new ones.
+            StripeConnection.objects.filter(pk=self.object.pk).update(
+                portal_configuration_id="", **changed
+            )
             audit.note(self.request.user, self.object, "change_terms", **changed)
         messages.success(self.request, _("Clients are shown these pages from now on."))
         return True

@@ -6,7 +6,7 @@ from django.db import transaction
 from django.urls import path
 from django.views.decorators.debug import sensitive_post_parameters
 
-from . import account_changes, connecting, copies, health, onboarding
+from . import account_changes, connecting, copies, health, mail_panel, onboarding
 
 
 def account_patterns() -> list[Any]:
@@ -65,4 +65,6 @@ def account_patterns() -> list[Any]:
         ),
         path("account/<int:pk>/forget/", outside(copies.ForgetView.as_view()), name="forget"),
         path("account/health/", outside(health.HealthView.as_view()), name="health"),
+        path("account/mail/test/", outside(mail_panel.TestMailView.as_view()), name="test_mail"),
+        path("account/health/try-again/", health.ReplayView.as_view(), name="replay"),
     ]

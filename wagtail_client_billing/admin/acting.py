@@ -15,8 +15,8 @@ from .. import lifecycle
 from ..errors import BillingError, CopyOfProduction
 from ..gateway import changes
 from ..gateway.reconcile import reconcile
-from ..models import BillingRequest, LogEntry
-from .actions import can_delete, can_resend
+from ..models import BillingRequest, EmailDelivery, LogEntry, MessageSettings
+from .actions import can_delete, can_remind, can_resend
 from .pages import RequestPage
 from .urls import detail_url
 
@@ -78,8 +78,15 @@ class CheckView(ActionPage):
         ]
 
     def act(self) -> None:
+        was = self.object.status
         answer = reconcile(
-            self.object.pk, cause=LogEntry.Cause.CHECK, user=self.request.user, waiting=True
+            self.object.pk,
+            cause=LogEntry.Cause.CHECK,
+            user=self.request.user,
+            waiting=True,
+            # What is over as well, and what went back or is disputed of the newest payments.
+            subscription_ids=None,
+            payments=None,
         )
         self.object = self.find(self.object.pk)
         number = {"number": self.object.number, "status": self.status_word()}
@@ -93,6 +100,11 @@ class CheckView(ActionPage):
         elif answer.unreachable:
             text = _("Stripe cannot be reached at the moment. %(number)s is as it was.")
             messages.error(self.request, text % number)
+        elif answer.changed and self.object.status == was:
+            text = _(
+                "Stripe had news of %(number)s. It is still %(status)s; its page says what happened."
+            )
+            messages.success(self.request, text % number)
         elif answer.changed:
             text = _("Stripe had news: %(number)s is now %(status)s.")
             messages.success(self.request, text % number)
@@ -165,12 +177,53 @@ class ResendView(ActionPage):
         return can_resend(self.request.user, self.object)
 
     def sentences(self) -> list[str]:
+        readers = ", ".join(address for _role, address in self.object.recipients)
+        return [_("Send the e-mail with the payment link to %(email)s again?") % {"email": readers}]
+
+    def act(self) -> None:
+        queued = lifecycle.resend(self.object, only=self.reader(), user=self.request.user)
+        text = _("The e-mail is queued for %(email)s.")
+        readers = ", ".join(delivery.to for delivery in queued) or self.object.email
+        messages.success(self.request, text % {"email": readers})
+
+    def reader(self) -> tuple[str, str] | None:
+        """Whom alone it goes to again: the recipient of one of the request's e-mails."""
+        typed = self.request.POST.get("delivery", "")
+        if not (typed.isascii() and typed.isdecimal() and len(typed) < 19):
+            return None
+        known = self.object.deliveries.filter(pk=int(typed)).first()
+        return (known.role, known.to) if known is not None else None
+
+
+class RemindView(ActionPage):
+    """Queues a reminder of a bill that is not paid yet."""
+
+    action = "resend"
+    page_title = gettext_lazy("Send reminder")
+    button = gettext_lazy("Send reminder")
+    header_icon = "time"
+
+    def possible(self) -> bool:
+        return can_remind(self.request.user, self.object) and _reminders_are_on()
+
+    def too_late(self) -> str:
+        if not _reminders_are_on():
+            return _("Reminders are switched off in the agency settings, under Messages.")
+        return super().too_late()
+
+    def sentences(self) -> list[str]:
+        readers = ", ".join(address for _role, address in self.object.recipients)
+        facts = {"email": readers, "number": self.object.number}
         return [
-            _("Send the e-mail with the payment link to %(email)s again?")
-            % {"email": self.object.email}
+            _("Remind %(email)s that %(number)s is not paid yet?") % facts,
+            _("The e-mail has the same link and names the same time until which it can be paid."),
         ]
 
     def act(self) -> None:
-        lifecycle.resend(self.object, user=self.request.user)
-        text = _("The e-mail is queued for %(email)s.")
+        lifecycle.remind(self.object, user=self.request.user)
+        text = _("The reminder is queued for %(email)s.")
         messages.success(self.request, text % {"email": self.object.email})
+
+
+def _reminders_are_on() -> bool:
+    return MessageSettings.is_on(EmailDelivery.Kind.REMINDER)

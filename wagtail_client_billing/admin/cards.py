@@ -7,8 +7,9 @@ from django.db.models import Max
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from .. import rights
 from ..conf import billing_settings
-from ..gateway import connect, rights
+from ..gateway import connect
 from ..gateway.endpoints import EVENTS, endpoint_of
 from ..gateway.platform_endpoints import heard_by
 from ..gateway.unlink import sessions_left

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.db.models import QuerySet
 from django.http import HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.utils.translation import gettext as _
@@ -11,7 +12,7 @@ from wagtail.admin import messages
 
 from ..errors import BillingError, NotConnected, StripeUnavailable
 from ..gateway import connect, oauth, onboarding
-from ..models import StripeConnection
+from ..models import StripeConnection, Subscription
 from ..sealing import BadEncryptionKey, SecretUnreadable
 from . import audit, oauth_state
 from .connect_form import ConnectForm
@@ -161,7 +162,9 @@ class UnlinkView(ConnectionPage):
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         return super().get_context_data(
-            sentences=unlink_sentences(connect.unlink_preview(self.object)),
+            sentences=unlink_sentences(
+                connect.unlink_preview(self.object), going_on(self.object).count()
+            ),
             button=_("Unlink account"),
             serious=True,
             next_url=agency_settings_url(),
@@ -178,7 +181,8 @@ class UnlinkView(ConnectionPage):
                 "unlink",
                 finished=report.finished,
                 not_closed=report.not_closed,
-                still_open=report.waiting,
+                still_open=report.waiting + report.asking,
+                not_done=report.not_done,
             )
         name = {"account": self.object.account_name or self.object.account_id}
         if report.finished:
@@ -189,21 +193,35 @@ class UnlinkView(ConnectionPage):
                 " yet is tried again every minute."
             )
             messages.warning(request, text % name)
-        if report.waiting:
+        if report.waiting or report.asking:
             text = _("Still open at Stripe: %(numbers)s.")
-            messages.warning(request, text % {"numbers": ", ".join(report.waiting[:SHOWN])})
+            numbers = list(dict.fromkeys([*report.waiting, *report.asking]))
+            messages.warning(request, text % {"numbers": ", ".join(numbers[:SHOWN])})
         if report.not_closed:
             text = _(
                 "Stripe could not be asked to close these: %(numbers)s. Whoever has the payment"
                 " page open may still pay until it ends by itself."
             )
             messages.warning(request, text % {"numbers": ", ".join(report.not_closed[:SHOWN])})
+        if report.not_done:
+            text = _(
+                "Stripe did not confirm a refund or a change of a subscription of these, and is not"
+                " asked again: %(numbers)s. See at Stripe what became of it."
+            )
+            messages.warning(request, text % {"numbers": ", ".join(report.not_done[:SHOWN])})
         if report.still_allowed:
             messages.warning(request, report.still_allowed)
         return HttpResponseRedirect(agency_settings_url())
 
 
-def unlink_sentences(report: connect.UnlinkReport) -> list[str]:
+def going_on(connection: StripeConnection) -> QuerySet[Subscription]:
+    """The subscriptions that Stripe goes on charging for an account, linked or not."""
+    return Subscription.objects.filter(
+        account_id=connection.account_id, livemode=connection.livemode
+    ).exclude(status__in=Subscription.ENDED)
+
+
+def unlink_sentences(report: connect.UnlinkReport, subscriptions: int) -> list[str]:
     """What unlinking will do, and what it will not."""
     found = [_("No new bills can be sent with this account until it is connected again.")]
     if report.pending:
@@ -231,6 +249,16 @@ def unlink_sentences(report: connect.UnlinkReport) -> list[str]:
             report.processing,
         )
         found.append(text % {"count": report.processing})
+    if subscriptions:
+        text = ngettext(
+            "%(count)d subscription goes on at Stripe: its client is charged as before, and nothing"
+            " of it is seen or can be cancelled from here. Cancel it first if it should end.",
+            "%(count)d subscriptions go on at Stripe: their clients are charged as before, and"
+            " nothing of them is seen or can be cancelled from here. Cancel them first if they"
+            " should end.",
+            subscriptions,
+        )
+        found.append(text % {"count": subscriptions})
     if report.by_hand:
         text = _("The webhook endpoint was made by hand; please delete it at Stripe: %(address)s")
         found.append(text % {"address": report.by_hand})

@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.core.exceptions import PermissionDenied
+from django.db.models import Q
 from django.http import Http404, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.utils.translation import gettext as _
@@ -13,11 +14,16 @@ from wagtail.models import Site
 from .. import lifecycle
 from ..errors import BillingError
 from ..models import BillingRequest
-from ..permissions import may, requests_for, sites_for
+from ..permissions import may, requests_worked_on_by, sites_for
+from .ends_form import end_again
 from .formats import typed_amount
 from .pages import BillingPage
 from .request_form import BillingRequestForm, connections_by_mode
 from .urls import admin_url, detail_url, site_settings_url
+
+# Of sites to choose from, as many as anybody looks through.
+MOST_SITES = 20
+LONGEST_NAME = 255
 
 
 class AddView(BillingPage):
@@ -58,11 +64,31 @@ class AddView(BillingPage):
 
     def make_form(self, **kwargs: Any) -> BillingRequestForm:
         return BillingRequestForm(
-            user=self.request.user, site=self.site, connections=self.connections, **kwargs
+            user=self.request.user,
+            site=self.site,
+            connections=self.connections,
+            earlier=self.earlier,
+            **kwargs,
         )
 
     def get(self, request: Any, *args: Any, **kwargs: Any) -> HttpResponse:
+        if self.site is None:
+            return self.choose_site(request.GET.get("q", ""))
         return self.show(self.make_form(initial=self.initial()))
+
+    def choose_site(self, typed: str) -> HttpResponse:
+        """Asks for which site first: what the form is filled in with are that site's defaults."""
+        typed = typed.strip()[:LONGEST_NAME].replace("\0", "")
+        found = sites_for(self.request.user, "add").filter(
+            Q(site_name__icontains=typed) | Q(hostname__icontains=typed)
+        )
+        shown = list(found[: MOST_SITES + 1])
+        context = self.get_context_data(
+            sites=shown[:MOST_SITES], more=len(shown) > MOST_SITES, typed=typed
+        )
+        return self.response_class(
+            self.request, "wagtail_client_billing/admin/choose_site.html", context
+        )
 
     def initial(self) -> dict[str, Any]:
         return {}
@@ -70,9 +96,9 @@ class AddView(BillingPage):
     def post(self, request: Any, *args: Any, **kwargs: Any) -> HttpResponse:
         form = self.make_form(data=request.POST)
         if not form.is_valid():
-            messages.validation_error(
-                request, _("The billing request was not sent. Please correct the errors."), form
-            )
+            if not form.doubts:
+                text = _("The billing request was not sent. Please correct the errors.")
+                messages.validation_error(request, text, form)
             return self.show(form)
         try:
             made = self.create(form)
@@ -93,12 +119,18 @@ class AddView(BillingPage):
             site=self.site or data["site"],
             connection=form.connection,
             email=data["email"],
+            cc=data["cc"],
+            bcc=data["bcc"],
             currency=data["currency"],
             amount_minor=data["amount_minor"],
             description=data["description"],
             billing_type=data["billing_type"],
+            ends_after=data["ends_after"],
+            ends_on=data["ends_on"],
             success_url=data["success_url"],
             cancel_url=data["cancel_url"],
+            language=data["language"],
+            link_lifetime=data["link_lifetime"],
             user=self.request.user,
             once=data["once"],
         )
@@ -112,6 +144,7 @@ class AddView(BillingPage):
                 next_url=self.next_url(""),
                 action_url=self.request.path,
                 earlier=self.earlier,
+                said_back_url=admin_url("said_back"),
             )
         )
 
@@ -122,7 +155,7 @@ class SendAgainView(AddView):
     page_title = gettext_lazy("Send again")
 
     def find_site(self) -> Site | None:
-        reachable = requests_for(self.request.user).select_related("site")
+        reachable = requests_worked_on_by(self.request.user).select_related("site")
         self.earlier = get_object_or_404(reachable, pk=self.kwargs["pk"])
         if self.earlier.site is None or not may(self.request.user, "add", self.earlier):
             raise PermissionDenied
@@ -136,11 +169,16 @@ class SendAgainView(AddView):
         assert earlier is not None  # noqa: S101 - setup() has found it
         return {
             "email": earlier.email,
+            "cc": earlier.cc.split(),
+            "bcc": earlier.bcc,
             "currency": earlier.currency,
             "amount": typed_amount(earlier),
             "description": earlier.description,
             "billing_type": earlier.billing_type,
+            **end_again(earlier),
             "success_url": earlier.success_url,
             "cancel_url": earlier.cancel_url,
             "test_mode": not earlier.livemode,
+            "language": earlier.language,
+            "link_lifetime": earlier.link_lifetime,
         }

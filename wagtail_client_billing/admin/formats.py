@@ -1,7 +1,7 @@
 """Amounts, countries and times in the language of whoever looks."""
 
 import unicodedata
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from functools import lru_cache
 from pathlib import Path
@@ -9,9 +9,11 @@ from pathlib import Path
 from babel import Locale, UnknownLocaleError
 from babel.dates import format_timedelta
 from babel.numbers import format_decimal
+from babel.units import format_unit
 from django.apps import apps
 from django.conf import settings
 from django.utils import timezone
+from django.utils.formats import date_format
 from django.utils.translation import get_language, get_language_info
 
 from ..models import BillingRequest
@@ -43,12 +45,21 @@ def money_text(minor: int, currency: str) -> str:
 
 
 def typed_amount(request: BillingRequest) -> str:
-    """The amount as the reader would type it into a form; empty for an unknown currency."""
+    """The amount of a request as the reader would type it; empty for an unknown currency."""
+    return typed_money(request.amount_minor, request.currency)
+
+
+def typed_money(minor: int, code: str) -> str:
+    """An amount as the reader would type it into a form; empty for an unknown currency."""
     try:
-        digits = currency_of(request.currency).digits
+        currency = currency_of(code)
     except MoneyError:
         return ""
-    amount = from_minor(request.amount_minor, request.currency)
+    digits = currency.digits
+    if digits == 3 and minor % 10 == 0:
+        # Without the 0 that Stripe wants there nobody takes the decimals for thousands.
+        digits = 2
+    amount = from_minor(minor, code)
     pattern = "#0" + ("." + "0" * digits if digits else "")
     return format_decimal(amount, format=pattern, locale=babel_locale(language()))
 
@@ -58,15 +69,42 @@ def amount_example() -> str:
     return format_decimal(Decimal("1234.50"), format="#,##0.00", locale=babel_locale(language()))
 
 
+# From here on a distance is said in months, which French shortens as it does minutes.
+IN_MONTHS = timedelta(days=45)
+
+
 def relative_text(moment: datetime, *, short: bool = False) -> str:
     """How far away a moment is: "in 3 hours", "5 minutes ago"."""
+    distance = moment - timezone.now()
     return format_timedelta(
-        moment - timezone.now(),
+        distance,
         add_direction=True,
         threshold=1.5,
-        format="short" if short else "long",
+        format="short" if short and abs(distance) < IN_MONTHS else "long",
         locale=babel_locale(language()),
     )
+
+
+def moment_text(moment: datetime) -> str:
+    """A moment as people write it, in the time zone of whoever looks."""
+    return date_format(timezone.localtime(moment), "DATETIME_FORMAT")
+
+
+def day_text(moment: datetime | date) -> str:
+    """The day of a moment, in the time zone of whoever looks."""
+    day = timezone.localtime(moment) if isinstance(moment, datetime) else moment
+    return date_format(day, "DATE_FORMAT")
+
+
+def lifetime_text(lifetime: timedelta) -> str:
+    """How long a link lasts, exactly: "24 hours", "7 days"."""
+    minutes = round(lifetime.total_seconds() / 60)
+    for unit, size in (("day", 24 * 60), ("hour", 60), ("minute", 1)):
+        # One day is said as the 24 hours that it is.
+        if minutes % size == 0 and (minutes >= 2 * size or unit != "day"):
+            break
+    locale = babel_locale(language())
+    return format_unit(minutes // size, f"duration-{unit}", length="long", locale=locale)
 
 
 def country_name(code: str) -> str:

@@ -41,7 +41,10 @@ class SiteBillingPermissionForm(forms.Form):
         }
         super().__init__(*args, **kwargs)
         granted = self.granted()
-        for site in Site.objects.order_by("site_name", "hostname"):
+        chosen = {site for site, _permission in granted}
+        sites = Site.objects.order_by("site_name", "hostname")
+        # Of hundreds, those that somebody looks for are at the top.
+        for site in sorted(sites, key=lambda site: site.pk not in chosen):
             self.fields[f"site_{site.pk}"] = forms.MultipleChoiceField(
                 label=site.site_name or site.hostname,
                 required=False,
@@ -71,12 +74,30 @@ class SiteBillingPermissionForm(forms.Form):
         )
 
     def save(self) -> None:
+        wanted = {
+            (int(name.removeprefix("site_")), permission.pk)
+            for name, chosen in self.cleaned_data.items()
+            for action, permission in self.permissions.items()
+            if action in chosen
+        }
         granted = self.granted()
-        for name, chosen in self.cleaned_data.items():
-            site_id = int(name.removeprefix("site_"))
-            for action, permission in self.permissions.items():
-                grant = {"group": self.instance, "site_id": site_id, "permission": permission}
-                if action in chosen:
-                    GroupSitePermission.objects.get_or_create(**grant)
-                elif (site_id, permission.pk) in granted:
-                    GroupSitePermission.objects.filter(**grant).delete()
+        GroupSitePermission.objects.bulk_create(
+            [
+                GroupSitePermission(group=self.instance, site_id=site, permission_id=permission)
+                for site, permission in sorted(wanted - granted)
+            ],
+            # Whoever saved the same at the same time.
+            ignore_conflicts=True,
+        )
+        # Of the sites that the form showed: others may have come since.
+        shown = {int(name.removeprefix("site_")) for name in self.cleaned_data}
+        for permission in self.permissions.values():
+            taken = [
+                site
+                for site, granted_one in granted - wanted
+                if granted_one == permission.pk and site in shown
+            ]
+            if taken:
+                GroupSitePermission.objects.filter(
+                    group=self.instance, permission=permission, site__in=taken
+                ).delete()

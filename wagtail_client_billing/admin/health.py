@@ -2,13 +2,16 @@
 
 from typing import Any
 
-from django.http import HttpResponse
+from django.http import HttpResponse, HttpResponseRedirect
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, ngettext
+from wagtail.admin import messages
 from wagtail.admin.panels import Panel
 
+from ..gateway.webhooks import replay
 from ..health import Finding, Level, diagnose, examine
+from ..models import StripeEvent
 from .pages import AgencyPage
 from .urls import HEALTH_TAB, admin_url, agency_settings_url
 
@@ -36,6 +39,8 @@ SUBJECTS: dict[str, Promise] = {
     "webhooks": gettext_lazy("Webhook endpoint"),
     "worker": gettext_lazy("Worker"),
 }
+# Of events that were given up, as many as anybody reads.
+MOST_EVENTS = 20
 KINDS = {Level.PROBLEM: "critical", Level.ADVICE: "warning", Level.OK: "positive"}
 WORDS: dict[str, Promise] = {
     Level.PROBLEM: gettext_lazy("Needs doing"),
@@ -63,6 +68,18 @@ def health_context(findings: list[Finding]) -> dict[str, Any]:
         "to_do": sorted(to_do, key=lambda row: order.index(row["level"])),
         "fine": [row for row in rows if row["level"] == Level.OK],
         "check_url": admin_url("health"),
+        **given_up(),
+    }
+
+
+def given_up() -> dict[str, Any]:
+    """The events that were given up, the newest first, and where they are tried again."""
+    parked = StripeEvent.objects.filter(state=StripeEvent.State.PARKED)
+    shown = list(parked.order_by("-received_at", "-pk")[: MOST_EVENTS + 1])
+    return {
+        "given_up": shown[:MOST_EVENTS],
+        "given_up_more": len(shown) > MOST_EVENTS,
+        "replay_url": admin_url("replay"),
     }
 
 
@@ -102,3 +119,25 @@ class HealthView(AgencyPage):
 
     def get_page_subtitle(self) -> str:
         return _("Agency settings")
+
+
+class ReplayView(AgencyPage):
+    """*Try again*: makes the events due again that were given up."""
+
+    http_method_names = ["get", "post", "head", "options"]
+
+    def get(self, request: Any, *args: Any, **kwargs: Any) -> HttpResponse:
+        return HttpResponseRedirect(admin_url("health"))
+
+    def post(self, request: Any, *args: Any, **kwargs: Any) -> HttpResponse:
+        count = replay()
+        if count:
+            text = ngettext(
+                "%(count)s event is tried again within a minute.",
+                "%(count)s events are tried again within a minute.",
+                count,
+            )
+            messages.success(request, text % {"count": count})
+        else:
+            messages.success(request, _("Nothing is given up any more."))
+        return HttpResponseRedirect(self.next_url(admin_url("health")))

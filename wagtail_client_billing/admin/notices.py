@@ -4,15 +4,17 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
+from django.utils.formats import date_format
+from django.utils.timezone import localtime
 from django.utils.translation import gettext as _
 from wagtail.admin.ui.components import Component
 
 from .. import sealing
 from ..conf import billing_settings
 from ..hosts import this_host
-from ..models import AgencySettings, StripeConnection
+from ..models import AgencySettings, EmailDelivery, MailServer, StripeConnection
 from ..permissions import may
-from .urls import admin_url, agency_settings_url
+from .urls import EMAIL_TAB, admin_url, agency_settings_url
 
 
 class Notice(Component):
@@ -56,7 +58,30 @@ def notices_for(request: Any, *, on_agency_tab: bool = False) -> list[Notice]:
     found += [copy_notice(each, mends) for each in StripeConnection.objects.active().copies()]
     if not on_agency_tab:
         found += [notice_of(connection, mends) for connection in broken_connections()]
+        found += mail_notices(request.user)
     return found
+
+
+def mail_notices(user: Any, *, on_email_tab: bool = False) -> list[Notice]:
+    """Why the agency's own mail server sends nothing."""
+    server = MailServer.in_use()
+    if server is None:
+        return []
+    if not password_readable(server):
+        text = _("The stored password of your mail server cannot be read. Enter it again.")
+    elif server.failing_since:
+        text = _("Your mail server has taken no e-mail since %(moment)s: %(why)s") % {
+            "moment": date_format(localtime(server.failing_since), "DATETIME_FORMAT"),
+            "why": dict(EmailDelivery.Problem.choices).get(server.failing_problem, ""),
+        }
+    else:
+        return []
+    if on_email_tab:
+        return [Notice("critical", text)]
+    if may(user, "change", AgencySettings):
+        return [Notice("critical", text, agency_settings_url(EMAIL_TAB), _("Mend it"))]
+    text = _("E-mails to clients cannot be sent at the moment.")
+    return [Notice("critical", text + " " + _("Please tell whoever manages the agency settings."))]
 
 
 def notice_of(connection: StripeConnection, mends: bool) -> Notice:
@@ -111,6 +136,15 @@ def key_readable(connection: StripeConnection) -> bool:
     """Whether the stored key can still be opened; the key itself is forgotten at once."""
     try:
         sealing.open(connection.sealed_key)
+    except sealing.SecretUnreadable:
+        return False
+    return True
+
+
+def password_readable(server: MailServer) -> bool:
+    """The same of a mail server's password; True where it has none."""
+    try:
+        sealing.open(server.sealed_password)
     except sealing.SecretUnreadable:
         return False
     return True

@@ -14,7 +14,7 @@ from wagtail.admin.views.generic.base import WagtailAdminTemplateMixin
 
 from ..errors import CopyOfProduction
 from ..models import AgencySettings, BillingRequest, StripeConnection
-from ..permissions import may, requests_for
+from ..permissions import may, requests_worked_on_by
 from .notices import notices_for
 from .urls import admin_url, agency_settings_url, detail_url
 
@@ -94,8 +94,8 @@ class RequestPage(BillingPage):
             raise PermissionDenied
 
     def find(self, pk: int) -> BillingRequest:
-        """The request, with what badges need."""
-        reachable = requests_for(self.request.user).with_facts().select_related("site")
+        """The request, with what badges need; clients have a page of their own."""
+        reachable = requests_worked_on_by(self.request.user).with_facts().select_related("site")
         return get_object_or_404(reachable, pk=pk)
 
     def get_page_subtitle(self) -> str:

@@ -8,14 +8,15 @@ from wagtail.admin.panels import ObjectList, Panel
 from wagtail.admin.ui.tables import Table
 
 from ..models import AgencySettings
-from ..permissions import agency_policy, may, requests_for
+from ..permissions import agency_policy, may, requests_worked_on_by, works_on
 from . import oauth_state
 from .cards import cards
 from .connect_form import ConnectForm
 from .connecting import key_pages
 from .notices import notices_for
 from .request_form import BillingRequestForm, connections_by_mode
-from .tables import request_columns
+from .site_totals import totals_of
+from .tables import LinksOfAPage, request_columns
 from .urls import admin_url, site_settings_url
 
 NEWEST = 20
@@ -76,20 +77,25 @@ class BillingRequestsPanel(Panel):
             user, site = self.request.user, self.instance.site
             connections = connections_by_mode()
             may_add = may(user, "add", site)
+            works = works_on(user, site)
             context.update(
                 request=self.request,
                 csrf_token=get_token(self.request),
                 site=site,
                 notices=notices_for(self.request),
-                may_view=may(user, "view", site),
+                # A client's own login sees its bills in Invoices, and nothing of how we work.
+                works=works,
+                may_view=works or may(user, "view", site),
                 may_add=may_add,
                 connections=connections,
-                who_connects=[] if connections else who_connects(),
+                who_connects=who_connects() if works and not connections else [],
                 may_connect=may(user, "change", AgencySettings),
-                table=self.table(),
+                table=self.table() if works else None,
+                totals=totals_of(site) if works else None,
                 all_url=f"{admin_url('index')}?site={site.pk}",
                 next_url=site_settings_url(site),
                 action_url=admin_url("add"),
+                said_back_url=admin_url("said_back"),
             )
             if may_add and connections:
                 context["form"] = BillingRequestForm(user=user, site=site, connections=connections)
@@ -97,11 +103,16 @@ class BillingRequestsPanel(Panel):
 
         def table(self) -> Table:
             user, site = self.request.user, self.instance.site
-            newest = requests_for(user).filter(site=site).with_facts().select_related("site")
-            columns = request_columns(user, with_site=False, sortable=False)
+            newest = (
+                requests_worked_on_by(user).filter(site=site).with_facts().select_related("site")
+            )
+            rows = list(newest.order_by("-created_at", "-pk")[:NEWEST])
+            links = LinksOfAPage()
+            links.load(rows)
+            columns = request_columns(user, with_site=False, sortable=False, links=links)
             return Table(
                 columns,
-                list(newest.order_by("-created_at", "-pk")[:NEWEST]),
+                rows,
                 caption=_("Newest billing requests"),
             )
 

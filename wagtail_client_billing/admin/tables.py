@@ -1,19 +1,61 @@
-"""The columns of the two lists of billing requests."""
+"""The columns of the lists of billing requests."""
 
+from collections.abc import Collection
 from typing import Any
 
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, pgettext_lazy
-from wagtail.admin.ui.tables import ButtonsColumnMixin, Column, TitleColumn
+from wagtail.admin.ui.tables import (
+    BaseColumn,
+    BulkActionsCheckboxColumn,
+    ButtonsColumnMixin,
+    Column,
+    TitleColumn,
+)
 from wagtail.admin.widgets.button import ButtonWithDropdown
 
-from ..models import BillingRequest
+from ..links import address_with, payment_link_at
+from ..models import BillingRequest, SiteBillingSettings
 from .actions import PaymentLinks, row_buttons
 from .badges import badges_of
 from .formats import amount_text, relative_text
+from .money_actions import only_refundable
 from .urls import detail_url
 
 TEMPLATES = "wagtail_client_billing/admin/tables"
+
+
+class LinksOfAPage(PaymentLinks):
+    """The same of all rows of a page, which may be of as many sites, for a query each."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._addresses: dict[int | None, str] = {}
+        self._refundable: dict[int, int] = {}
+
+    def load(self, requests: Collection[BillingRequest]) -> None:
+        """Learns the address of every site among them, and which payments can be refunded."""
+        self._refundable = only_refundable(requests)
+        sites = {request.site_id: request.site for request in requests}
+        chosen = dict(
+            SiteBillingSettings.objects.filter(site__in=[pk for pk in sites if pk]).values_list(
+                "site_id", "billing_address"
+            )
+        )
+        self._addresses = {pk: address_with(site, chosen.get(pk, "")) for pk, site in sites.items()}
+
+    def link(self, request: BillingRequest) -> str:
+        if request.site_id not in self._addresses:
+            return super().link(request)
+        return payment_link_at(self._addresses[request.site_id], request.token)
+
+    def refundable(self, request: BillingRequest) -> int | None:
+        return self._refundable.get(request.pk)
+
+
+def title_id(request: BillingRequest) -> str:
+    """The id of a row's number, by which a screen reader tells the row's checkbox from others."""
+    return f"billingrequest_{request.pk}_title"
 
 
 class NumberColumn(ButtonsColumnMixin, TitleColumn):
@@ -26,6 +68,7 @@ class NumberColumn(ButtonsColumnMixin, TitleColumn):
             sort_key="number",
             classname="wcb-number",
             get_url=detail_url,
+            get_title_id=title_id,
         )
         self.user = user
         self.links = links
@@ -40,6 +83,26 @@ class NumberColumn(ButtonsColumnMixin, TitleColumn):
                 },
             )
         ]
+
+
+class EmailColumn(Column):
+    """An address, which is broken before its @ where it is longer than the column."""
+
+    cell_template_name = f"{TEMPLATES}/email_cell.html"
+
+    def get_cell_context_data(self, instance: BillingRequest, parent_context: Any) -> dict:
+        context = super().get_cell_context_data(instance, parent_context)
+        name, at, host = instance.email.rpartition("@")
+        return {**context, "name": name, "host": f"{at}{host}"}
+
+
+class RhythmColumn(Column):
+    """The amount, and below it how often it is charged, if more than once."""
+
+    cell_template_name = f"{TEMPLATES}/rhythm_cell.html"
+
+    def get_value(self, instance: BillingRequest) -> str:
+        return amount_text(instance)
 
 
 class StatusColumn(Column):
@@ -72,18 +135,29 @@ def deadline(request: BillingRequest) -> Any:
     return request.expires_at if request.status == BillingRequest.Status.PENDING else None
 
 
-def request_columns(user: Any, *, with_site: bool, sortable: bool = True) -> list[Column]:
-    """The columns of a list of requests."""
+def request_columns(
+    user: Any,
+    *,
+    with_site: bool,
+    sortable: bool = True,
+    selectable: bool = False,
+    links: PaymentLinks | None = None,
+) -> list[BaseColumn]:
+    """The columns of a list of requests; ``selectable`` for a list with bulk actions."""
 
     def key(name: str) -> str | None:
         return name if sortable else None
 
-    number = NumberColumn(user, PaymentLinks())
+    number = NumberColumn(user, links or PaymentLinks())
     number.sort_key = key("number")
-    columns: list[Column] = [
+    columns: list[BaseColumn] = [
         number,
-        Column("email", label=gettext_lazy("Client"), sort_key=key("email"), classname="wcb-email"),
+        EmailColumn(
+            "email", label=gettext_lazy("Client"), sort_key=key("email"), classname="wcb-email"
+        ),
     ]
+    if selectable:
+        columns.insert(0, BulkActionsCheckboxColumn("bulk_actions", obj_type="billingrequest"))
     if with_site:
         columns.append(
             Column(
@@ -93,11 +167,12 @@ def request_columns(user: Any, *, with_site: bool, sortable: bool = True) -> lis
                 classname="wcb-site",
             )
         )
+        columns += [amount_column(key("amount")), type_column(key("billing_type"))]
+    else:
+        # The table of one site stands in a narrower place.
+        columns.append(RhythmColumn("amount", label=gettext_lazy("Amount"), classname="wcb-amount"))
     return [
         *columns,
-        Column(
-            "amount", label=gettext_lazy("Amount"), accessor=amount_text, classname="wcb-amount"
-        ),
         StatusColumn(
             "status",
             label=gettext_lazy("Status"),
@@ -112,3 +187,38 @@ def request_columns(user: Any, *, with_site: bool, sortable: bool = True) -> lis
             sort_key=key("expires_at"),
         ),
     ]
+
+
+def type_column(sort_key: str | None) -> Column:
+    """How often it is charged."""
+    return Column(
+        "billing_type",
+        label=gettext_lazy("Type"),
+        accessor="get_billing_type_display",
+        sort_key=sort_key,
+        classname="wcb-type",
+    )
+
+
+def amount_column(sort_key: str | None) -> Column:
+    """The amount, sorted by currency first: amounts of two currencies do not compare."""
+    return Column(
+        "amount",
+        label=gettext_lazy("Amount"),
+        accessor=amount_text,
+        sort_key=sort_key,
+        classname="wcb-amount",
+    )
+
+
+# What a sort key means where it is no single field.
+ORDERINGS = {
+    "amount": ("currency", "amount_minor"),
+    "-amount": ("currency", "-amount_minor"),
+}
+
+
+def ordered_by(ordering: str) -> tuple[str, ...]:
+    """The fields to order by, ending in one that no two rows share."""
+    fields = ORDERINGS.get(ordering, (ordering,))
+    return (*fields, "-pk" if fields[-1].startswith("-") else "pk")

@@ -1,23 +1,39 @@
 """What happened to a request, in plain words, from its log entries."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from django.utils.dateparse import parse_datetime
-from django.utils.formats import date_format
-from django.utils.timezone import localtime
 from django.utils.translation import gettext as _
-from django.utils.translation import pgettext
 
-from ..models import BillingRequest, EmailDelivery, LogEntry
-from .formats import money_text
+from ..models import BillingRequest, Dispute, LogEntry, SubscriptionChange
+from .evidence import amount_in, facts_of, moment_in, outcome_word
+from .formats import day_text
 
 Action = LogEntry.Action
 Cause = LogEntry.Cause
 
-GOOD = {Action.PAID, Action.PAYMENT}
-BAD = {Action.MAIL_FAILED, Action.PAYMENT_FAILED, Action.REVIEW, Action.DELETED, Action.EXPIRED}
+GOOD = {
+    Action.PAID,
+    Action.PAYMENT,
+    Action.MARKED_PAID,
+    Action.SUBSCRIBED,
+}
+# Whoever the entry was written by, it was a mail server that accepted.
+ACCEPTED = {Action.SENT, Action.REMINDED}
+BAD = {
+    Action.MAIL_FAILED,
+    Action.MAIL_BOUNCED,
+    Action.PAYMENT_FAILED,
+    Action.REVIEW,
+    Action.DELETED,
+    Action.EXPIRED,
+    Action.RENEWAL_FAILED,
+    Action.REFUND_FAILED,
+    Action.CHANGE_REFUSED,
+    Action.DISPUTED,
+}
 
 
 @dataclass(frozen=True)
@@ -38,17 +54,26 @@ def timeline_of(request: BillingRequest) -> list[Entry]:
 
 
 def _entry(entry: LogEntry, currency: str) -> Entry:
-    tone = "good" if entry.action in GOOD else "bad" if entry.action in BAD else "plain"
     return Entry(
-        title=str(entry.get_action_display()),
+        title=title_of(entry, currency),
         by=_by(entry),
         at=entry.at,
-        tone=tone,
+        tone=_tone(entry),
         facts=facts_of(entry.evidence, currency),
     )
 
 
+def _tone(entry: LogEntry) -> str:
+    if entry.action == Action.DISPUTE_CLOSED:
+        return {Dispute.State.WON: "good", Dispute.State.LOST: "bad"}.get(
+            entry.evidence.get("state"), "plain"
+        )
+    return "good" if entry.action in GOOD else "bad" if entry.action in BAD else "plain"
+
+
 def _by(entry: LogEntry) -> str:
+    if entry.action in ACCEPTED:
+        return _("by the mail server")
     cause = str(entry.get_cause_display())
     if not entry.user_name:
         return cause
@@ -57,86 +82,67 @@ def _by(entry: LogEntry) -> str:
     return _("%(cause)s, %(name)s") % {"cause": cause, "name": entry.user_name}
 
 
-def facts_of(evidence: dict[str, Any], currency: str) -> list[tuple[str, str]]:
-    """Evidence as labels and values. What has no label here is shown under its own name.
-
-    ``currency`` is that of the request, in which amounts of evidence are shown.
-    """
-    facts = []
-    for key, value in evidence.items():
-        if key == "differs" and isinstance(value, dict):
-            facts += [_difference(name, pair, currency) for name, pair in value.items()]
-        elif value not in ("", None, {}, []):
-            facts.append((_label(key), _value(key, value)))
-    return facts
+def title_of(entry: LogEntry, currency: str) -> str:
+    """What happened, with the amount or the day that it is about where there is one."""
+    say = SENTENCES.get(entry.action)
+    said = say(entry.evidence, currency) if say else ""
+    return said or str(entry.get_action_display())
 
 
-def _difference(name: str, pair: Any, currency: str) -> tuple[str, str]:
-    """What was asked for, and what Stripe has instead."""
-    if not isinstance(pair, dict):
-        return _label(name), str(pair)
-    expected, found = (
-        money_text(value, currency)
-        if name == "amount_total" and isinstance(value, int)
-        else _("none")
-        if value in ("", None)
-        else str(value)
-        for value in (pair.get("expected"), pair.get("found"))
-    )
-    text = _("%(found)s instead of %(expected)s")
-    return _label(name), text % {"found": found, "expected": expected}
+def _about_money(words: Callable[[], str]) -> Callable[[dict[str, Any], str], str]:
+    """A sentence about the amount of the evidence, where it names one."""
+
+    def say(evidence: dict[str, Any], currency: str) -> str:
+        amount = amount_in(evidence, currency)
+        return words() % {"amount": amount} if amount else ""
+
+    return say
 
 
-def _label(key: str) -> str:
-    return _labels().get(key, key.replace("_", " ").capitalize())
+def _refunded(evidence: dict[str, Any], currency: str) -> str:
+    if evidence.get("on_its_way"):
+        return _about_money(lambda: _("Refund of %(amount)s on its way"))(evidence, currency)
+    return _about_money(lambda: _("%(amount)s refunded"))(evidence, currency)
 
 
-def review_reason(code: str) -> str:
-    """Why a request needs a review."""
-    return {
-        "mismatch": _("The payment at Stripe is not the one that was asked for."),
-        "duplicate": _("The client has paid more than once."),
-        "no_payment": _("Stripe calls the session complete, but there is no payment."),
-    }.get(code, code)
+def _renewal_failed(evidence: dict[str, Any], currency: str) -> str:
+    if evidence.get("needs_client"):
+        return _("Renewal failed: the client's bank wants a confirmation")
+    return _("Renewal failed at try %(n)s") % {"n": evidence["try"]} if "try" in evidence else ""
 
 
-def _labels() -> dict[str, str]:
-    return {
-        "amount_total": _("Amount"),
-        "attempt": _("Attempt"),
-        "currency": _("Currency"),
-        "event": _("Stripe event"),
-        "expires_at": _("New deadline"),
-        "hold": pgettext("billing request", "Change"),
-        "kind": _("E-mail"),
-        "livemode": _("Live mode"),
-        "message_id": _("Message"),
-        "payment": _("Payment"),
-        "payment_status": _("Payment status"),
-        "problem": _("Problem"),
-        "reason": _("Reason"),
-        "session": _("Checkout session"),
-        "to": _("To"),
-        "type": _("Event type"),
-        "wcb_request": _("Billing request"),
-        "why": _("Why"),
-    }
+def _cancel_planned(evidence: dict[str, Any], currency: str) -> str:
+    end = moment_in(evidence, "ends_at")
+    return _("Subscription will end on %(day)s") % {"day": day_text(end)} if end else ""
 
 
-def _value(key: str, value: Any) -> str:
-    choices: dict[str, Any] = {
-        "hold": BillingRequest.Hold,
-        "kind": EmailDelivery.Kind,
-        "problem": EmailDelivery.Problem,
-    }
-    if key in choices:
-        return str(dict(choices[key].choices).get(value, value))
-    if key == "reason":
-        return review_reason(str(value))
-    if key == "expires_at" and (moment := parse_datetime(str(value))):
-        return date_format(localtime(moment), "DATETIME_FORMAT")
-    if isinstance(value, dict):
-        return ", ".join(f"{name}: {_value(name, inner)}" for name, inner in value.items())
-    if isinstance(value, list | tuple):
-        return ", ".join(_value(key, inner) for inner in value)
-    return str(value)
+def _change_refused(evidence: dict[str, Any], currency: str) -> str:
+    kinds = dict(SubscriptionChange.Kind.choices)
+    change = kinds.get(evidence.get("change", ""))
+    return _("Stripe refused “%(change)s”") % {"change": change} if change else ""
+
+
+def _dispute_state(evidence: dict[str, Any], currency: str) -> str:
+    state = evidence.get("state", "")
+    word = dict(Dispute.State.choices).get(state, state)
+    return _("Dispute: %(state)s") % {"state": word} if word else ""
+
+
+def _reviewed(evidence: dict[str, Any], currency: str) -> str:
+    outcome = evidence.get("outcome")
+    return _("Review ended: %(how)s") % {"how": outcome_word(outcome)} if outcome else ""
+
+
+SENTENCES: dict[str, Callable[[dict[str, Any], str], str]] = {
+    Action.PAYMENT: _about_money(lambda: _("%(amount)s received")),
+    Action.RENEWAL_FAILED: _renewal_failed,
+    Action.CANCEL_PLANNED: _cancel_planned,
+    Action.CHANGE_REFUSED: _change_refused,
+    Action.REFUND_ASKED: _about_money(lambda: _("Refund of %(amount)s started")),
+    Action.REFUNDED: _refunded,
+    Action.REFUND_FAILED: _about_money(lambda: _("Refund of %(amount)s failed")),
+    Action.DISPUTED: _about_money(lambda: _("The client's bank disputes %(amount)s")),
+    Action.DISPUTE_CHANGED: _dispute_state,
+    Action.DISPUTE_CLOSED: _dispute_state,
+    Action.REVIEWED: _reviewed,
+}

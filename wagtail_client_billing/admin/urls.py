@@ -8,7 +8,10 @@ from ..models import AgencySettings, BillingRequest, SiteBillingSettings
 
 NAMESPACE = "client_billing_admin"
 AGENCY_TAB = "client_billing"
+DEFAULTS_TAB = "defaults"
+EMAIL_TAB = "email"
 HEALTH_TAB = "health"
+MESSAGES_TAB = "messages"
 SITE_TAB = "requests"
 
 

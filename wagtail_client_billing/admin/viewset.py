@@ -6,17 +6,20 @@ from django.db import transaction
 from django.urls import path
 from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import pgettext_lazy
 from wagtail.admin.admin_url_finder import ModelAdminURLFinder, register_admin_url_finder
 from wagtail.admin.viewsets.model import ModelViewSet
 
 from ..models import BillingRequest
 from ..permissions import request_policy, requests_for
-from . import acting, creating
+from . import acting, changing, creating, exports, jobs, own, said_back
 from .account_urls import account_patterns
 from .detail import DetailView
+from .filters import RequestFilterSet
 from .gate import all_behind_gate
-from .listing import IndexView, RequestFilterSet
+from .listing import IndexView
+from .message_pages import message_patterns
+from .money_urls import money_patterns
+from .report import report_patterns
 from .urls import NAMESPACE
 
 
@@ -54,34 +57,10 @@ class BillingRequestViewSet(ModelViewSet):
     index_view_class = IndexView
     ordering = ["-created_at", "-pk"]
     list_per_page = 20
-    search_fields = ["email", "number"]
+    search_fields = ["email", "number", "description"]
     search_backend_name = None
-    list_export = [
-        "number",
-        "email",
-        "site_name",
-        "amount_minor",
-        "currency",
-        "description",
-        "get_status_display",
-        "livemode",
-        "created_at",
-        "expires_at",
-        "paid_at",
-    ]
-    export_headings = {
-        "number": pgettext_lazy("billing request", "Number"),
-        "email": _("Client"),
-        "site_name": _("Site"),
-        "amount_minor": _("Amount"),
-        "currency": _("Currency"),
-        "description": _("Description"),
-        "get_status_display": _("Status"),
-        "livemode": _("Live mode"),
-        "created_at": _("Created"),
-        "expires_at": _("Expires"),
-        "paid_at": _("Paid"),
-    }
+    list_export = list(exports.COLUMNS)
+    export_headings = exports.COLUMNS
     export_filename = "client-billing"
     filterset_class = RequestFilterSet
 
@@ -103,13 +82,24 @@ class BillingRequestViewSet(ModelViewSet):
         patterns = [
             path("", self.index_view, name="index"),
             path("results/", self.index_results_view, name="index_results"),
+            path("said-back/", said_back.SaidBackView.as_view(), name="said_back"),
             path("new/", creating.AddView.as_view(), name="add"),
-            path("<int:pk>/", DetailView.as_view(), name="inspect"),
+            path("<int:pk>/", own.own_page_for_clients(DetailView.as_view()), name="inspect"),
             path("<int:pk>/again/", creating.SendAgainView.as_view(), name="send_again"),
             path("<int:pk>/resend/", acting.ResendView.as_view(), name="resend"),
+            path("<int:pk>/remind/", acting.RemindView.as_view(), name="remind"),
             path("<int:pk>/check/", outside(acting.CheckView.as_view()), name="check"),
             path("<int:pk>/delete/", outside(acting.DeleteView.as_view()), name="delete"),
+            path("<int:pk>/edit/", outside(changing.EditView.as_view()), name="edit"),
+            path("<int:pk>/renew/", changing.RenewView.as_view(), name="renew"),
+            path("<int:pk>/paid/", outside(changing.MarkPaidView.as_view()), name="mark_paid"),
+            path("<int:pk>/take-back/", changing.TakeBackView.as_view(), name="take_back"),
+            *money_patterns(),
+            *own.own_patterns(),
+            *jobs.job_patterns(),
             *account_patterns(),
+            *message_patterns(),
+            *report_patterns(),
         ]
         return all_behind_gate(patterns)
 

@@ -7,11 +7,13 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from .. import rights
 from ..errors import BillingError, NoSuchObject, StripeRefused
 from ..models import StripeConnection
-from . import platform, rights
+from . import platform
 from .client import Api, api_for
 from .copies import refuse_copy
+from .currencies import note_currencies
 
 
 class KeyRefused(BillingError):
@@ -43,6 +45,15 @@ def store(
                     raise taken_by(other)
                 # Connecting is no word on which installation is the real one.
                 refuse_copy(linked.filter(account_id=account_id).first())
+                before = StripeConnection.objects.of_account(account_id, livemode)
+                if before is None:
+                    values = {**values, "events_read_until": timezone.now()}
+                elif before.events_read_until is None:
+                    # What happened while it was unlinked is news as well.
+                    values = {**values, "events_read_until": before.connected_at}
+                if before is not None and _leads_elsewhere(before, values):
+                    # Clients would go on being shown the pages that it was made with.
+                    values = {**values, "portal_configuration_id": ""}
                 connection, _created = StripeConnection.objects.update_or_create(
                     account_id=account_id, livemode=livemode, defaults=values
                 )
@@ -56,6 +67,11 @@ def store(
     raise taken_by(other)
 
 
+def _leads_elsewhere(before: StripeConnection, values: dict[str, Any]) -> bool:
+    pages = ("privacy_policy_url", "terms_url")
+    return any(values.get(name, getattr(before, name)) != getattr(before, name) for name in pages)
+
+
 def taken_by(other: StripeConnection | None) -> KeyRefused:
     """Why a mode cannot have another connection."""
     if other is not None and other.unfinished:
@@ -67,8 +83,12 @@ def taken_by(other: StripeConnection | None) -> KeyRefused:
     return KeyRefused(sentence, field="livemode")
 
 
-def read_again(connection: StripeConnection, *, waiting: bool = True) -> None:
+def read_again(
+    connection: StripeConnection, *, waiting: bool = True, currencies_too: bool = False
+) -> None:
     """Notes what has changed about the account; a connection that answers is whole.
+
+    Its currencies change seldom and are asked for once a day, unless ``currencies_too``.
 
     Raises what ``Api.call`` raises; a lost account is then marked as broken, and a right that is
     missing is noted.
@@ -91,6 +111,7 @@ def read_again(connection: StripeConnection, *, waiting: bool = True) -> None:
         if not connection.through_platform:
             same.update(missing_rights=missing_rights(api))
     connection.refresh_from_db()
+    note_currencies(connection, waiting=waiting, at_once=currencies_too)
 
 
 def account_values(account: dict[str, Any]) -> dict[str, Any]:

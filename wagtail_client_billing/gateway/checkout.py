@@ -29,15 +29,18 @@ class Checkout:
     url: str | None = None
 
 
-def open_checkout(request_pk: int) -> Checkout:
+def open_checkout(request_pk: int, *, seen: str = "") -> Checkout:
     """Reuses or creates the live session of a request.
 
-    Raises ``BeingChanged``, ``NotAllowed``, ``NotConnected``, ``StripeUnavailable`` (the attempt
+    ``seen`` is the ``terms`` that the client was shown. Raises ``BeingChanged``, ``NotAllowed``, ``NotConnected``, ``StripeUnavailable`` (the attempt
     stays and the next press finds it) or ``StripeRefused``.
     """
     outside_transaction()
+    if CheckoutAttempt.objects.filter(request=request_pk, not_confirmed=True).exists():
+        # Its account may be back, and with it the word that this one was paid.
+        reconcile(request_pk, cause=LogEntry.Cause.CLIENT, waiting=True)
     for _round in range(ROUNDS):
-        attempt = lifecycle.begin_attempt(request_pk, build=sessions.session_params)
+        attempt = lifecycle.begin_attempt(request_pk, build=sessions.session_params, seen=seen)
         if attempt.state == State.PROCESSING:
             return Checkout()
         connection = StripeConnection.objects.of_account(attempt.account_id, attempt.livemode)

@@ -7,11 +7,12 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlsplit
 
+from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.debug import sensitive_variables
 
-from .. import __version__, sealing
+from .. import __version__, lifecycle, rights, sealing
 from ..conf import billing_settings
 from ..errors import (
     AccountLost,
@@ -23,7 +24,6 @@ from ..errors import (
 )
 from ..models import StripeConnection
 from ..transactions import outside_transaction
-from . import rights
 
 logger = logging.getLogger(__name__)
 
@@ -156,11 +156,16 @@ def platform_api(
 def mark_broken(connection: StripeConnection, why: str) -> None:
     """Notes once that an account cannot be asked any more; sending stops, history stays.
 
-    Says nothing of a key that took the place of the one that was refused.
+    The agency is told of it with that. Says nothing of a key that took the place of the one that
+    was refused.
     """
-    StripeConnection.objects.filter(
-        pk=connection.pk, broken_at=None, sealed_key=connection.sealed_key
-    ).update(broken_at=timezone.now(), broken_why=why[:255])
+    now = timezone.now()
+    with transaction.atomic():
+        working = StripeConnection.objects.filter(
+            pk=connection.pk, broken_at=None, sealed_key=connection.sealed_key
+        )
+        if working.update(broken_at=now, broken_why=why[:255]):
+            lifecycle.account_broken(connection.pk, since=now)
 
 
 def stand_in() -> str:

@@ -8,17 +8,18 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.debug import sensitive_variables
 
-from .. import lifecycle, sealing
+from .. import lifecycle, rights, sealing
 from ..conf import billing_settings
 from ..errors import AccountLost, StripeRefused
 from ..hosts import this_host
 from ..lifecycle.record import user_name
 from ..models import StripeConnection
 from ..transactions import outside_transaction
-from . import rights, webhooks
+from . import webhooks
 from .accounts import KeyRefused, account_values, missing_rights, read_again, store
 from .client import Api
 from .copies import refuse_copy
+from .currencies import note_currencies
 from .endpoints import ensure_endpoint, remove_strays, row_to_make
 from .platform_endpoints import ensure_platform_endpoint
 from .unlink import UnlinkReport, unlink, unlink_preview
@@ -96,6 +97,7 @@ def connect_with_key(
     ensure_endpoint(connection, waiting=True)
     lifecycle.ask_again(connection.account_id, livemode)
     webhooks.look_again(connection)
+    note_currencies(connection, waiting=True, at_once=True)
     return connection
 
 
@@ -121,6 +123,9 @@ def replace_key(connection: StripeConnection, *, key: str) -> None:
         raise KeyRefused(_("The account was unlinked meanwhile. Connect it again."))
     connection.refresh_from_db()
     ensure_endpoint(connection, waiting=True)
+    # What the old key could not tell, the new one may.
+    lifecycle.ask_again(connection.account_id, connection.livemode)
+    note_currencies(connection, waiting=True, at_once=True)
 
 
 def check(connection: StripeConnection, *, waiting: bool = True) -> None:
@@ -129,7 +134,8 @@ def check(connection: StripeConnection, *, waiting: bool = True) -> None:
     Raises what ``read_again`` raises, and ``CopyOfProduction``: a copy has read the account, and
     leaves its endpoint alone.
     """
-    read_again(connection, waiting=waiting)
+    # Where a person waits, they asked to check again.
+    read_again(connection, waiting=waiting, currencies_too=waiting)
     refuse_copy(connection)
     if connection.through_platform:
         ensure_platform_endpoint(connection.livemode, waiting=waiting)

@@ -15,6 +15,7 @@ from ..models import StripeConnection
 from ..transactions import outside_transaction
 from .accounts import account_values, store, taken_by
 from .client import Api, platform_api
+from .currencies import note_currencies
 from .platform import deauthorize, safe_to_visit
 from .platform_endpoints import ensure_platform_endpoint
 
@@ -106,6 +107,7 @@ def connect_with_code(
     }
     connection = store(account_id, livemode, values)
     ensure_platform_endpoint(livemode, waiting=True)
+    note_currencies(connection, waiting=True, at_once=True)
     return connection
 
 

@@ -1,6 +1,6 @@
 """Checkout Sessions: what we send, and what we read from the answer."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -12,15 +12,23 @@ from ..errors import StripeRefused
 from ..lifecycle import PaymentFacts
 from ..links import payment_link
 from ..models import BillingRequest, CheckoutAttempt, StripeConnection
+from .charges import id_of, paid_by
 from .client import Api
 
 MAX_CONSENT = 1200
+Type = BillingRequest.BillingType
+RECURRING: dict[str, dict[str, Any]] = {
+    Type.WEEKLY: {"interval": "week", "interval_count": 1},
+    Type.MONTHLY: {"interval": "month", "interval_count": 1},
+    Type.QUARTERLY: {"interval": "month", "interval_count": 3},
+    Type.YEARLY: {"interval": "year", "interval_count": 1},
+}
 
 
 def session_params(
     request: BillingRequest, connection: StripeConnection, n: int, ends_at: datetime
 ) -> dict[str, Any]:
-    """The parameters of a one-time Checkout Session, all of them frozen from stored data."""
+    """The parameters of a request's Checkout Session, all of them frozen from stored data."""
     with translation.override(request.language or None):
         title = request.description or _("Payment to %(site)s") % {"site": request.site_name}
         consent = _(
@@ -30,18 +38,16 @@ def session_params(
             "terms": _in_markdown(connection.terms_url),
             "privacy": _in_markdown(connection.privacy_policy_url),
         }
+    price: dict[str, Any] = {
+        "currency": request.currency.lower(),
+        "unit_amount": request.amount_minor,
+        "product_data": {"name": title[:250]},
+    }
+    if request.is_recurring:
+        price["recurring"] = RECURRING[request.billing_type]
     params: dict[str, Any] = {
-        "mode": "payment",
-        "line_items": [
-            {
-                "quantity": 1,
-                "price_data": {
-                    "currency": request.currency.lower(),
-                    "unit_amount": request.amount_minor,
-                    "product_data": {"name": title[:250]},
-                },
-            }
-        ],
+        "mode": "subscription" if request.is_recurring else "payment",
+        "line_items": [{"quantity": 1, "price_data": price}],
         "customer_email": request.email,
         "client_reference_id": str(request.uuid),
         "metadata": {"wcb_request": str(request.uuid), "wcb_attempt": str(n)},
@@ -51,12 +57,15 @@ def session_params(
         "expires_at": int(ends_at.timestamp()),
         "locale": "auto",
         "adaptive_pricing": {"enabled": False},
-        "customer_creation": "if_required",
-        "payment_intent_data": {
-            "description": f"{request.number} {title}"[:500],
-            "metadata": {"wcb_request": str(request.uuid)},
-        },
     }
+    about = {
+        "description": f"{request.number} {title}"[:500],
+        "metadata": {"wcb_request": str(request.uuid)},
+    }
+    if request.is_recurring:
+        params["subscription_data"] = about
+    else:
+        params |= {"customer_creation": "if_required", "payment_intent_data": about}
     if len(consent) <= MAX_CONSENT:
         params["custom_text"] = {"submit": {"message": consent}}
     return params
@@ -90,10 +99,16 @@ def pinned_url(session: dict[str, Any]) -> str:
 
     Raises ``StripeRefused`` otherwise.
     """
-    url = session.get("url") or ""
+    return trusted_url(session.get("url") or "", billing_settings.CHECKOUT_HOSTS)
+
+
+def trusted_url(url: str, hosts: list[str] | None = None) -> str:
+    """An address that Stripe's API gave us for the client; ``hosts`` pins it to these.
+
+    Raises ``StripeRefused`` where it is none that may be trusted.
+    """
     parts = urlsplit(url)
     base = billing_settings.STRIPE_API_BASE
-    hosts = billing_settings.CHECKOUT_HOSTS
     if hosts is not None:
         trusted = parts.scheme == "https" and parts.hostname in hosts
     elif base:
@@ -129,22 +144,12 @@ def mismatch(attempt: CheckoutAttempt, session: dict[str, Any]) -> dict[str, Any
 
 def payment_facts(attempt: CheckoutAttempt, session: dict[str, Any]) -> PaymentFacts:
     """Who paid what with which card, from a paid session."""
-    intent = session.get("payment_intent")
-    details: dict[str, Any] = intent if isinstance(intent, dict) else {"id": intent}
-    charge = details.get("latest_charge")
-    charge = charge if isinstance(charge, dict) else {"id": charge}
-    method = charge.get("payment_method_details") or {}
-    kind = method.get("type") or ""
-    card = method.get(kind) or {}
-    moment = charge.get("created") or details.get("created")
+    means = paid_by(session.get("payment_intent"))
     return PaymentFacts(
-        source=details.get("id") or attempt.session_id or "",
+        source=means["intent_id"] or attempt.session_id or "",
         amount_minor=session["amount_total"],
         currency=(session.get("currency") or "").upper(),
-        received_at=datetime.fromtimestamp(moment, UTC) if moment else datetime.now(UTC),
-        charge_id=charge.get("id") or "",
-        method=(card.get("brand") or kind)[:40],
-        last4=str(card.get("last4") or "")[:4],
+        **means,
     )
 
 
@@ -156,8 +161,7 @@ def intent_status(session: dict[str, Any]) -> str:
 
 def intent_id(session: dict[str, Any]) -> str:
     """The id of the session's PaymentIntent, if it has one."""
-    intent = session.get("payment_intent")
-    return (intent.get("id") if isinstance(intent, dict) else intent) or ""
+    return id_of(session.get("payment_intent"))
 
 
 def _in_markdown(url: str) -> str:

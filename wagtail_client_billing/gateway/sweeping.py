@@ -10,17 +10,31 @@ from django.db.models import Exists, F, Max, OuterRef, Q
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
+from .. import lifecycle
 from ..errors import BillingError, CopyOfProduction, StripeUnavailable
-from ..models import BillingRequest, CheckoutAttempt, LogEntry, StripeConnection, WebhookEndpoint
+from ..models import (
+    BillingRequest,
+    CheckoutAttempt,
+    LogEntry,
+    Payment,
+    Refund,
+    StripeConnection,
+    Subscription,
+    SubscriptionChange,
+    WebhookEndpoint,
+)
 from ..models.connection import StripeConnectionQuerySet
 from ..rounds import Round
 from ..transactions import outside_transaction
+from . import event_list
 from .changes import Outcome, finish_hold
 from .connect import check
 from .copies import remember_host
 from .endpoints import delete_endpoint, ensure_endpoint
 from .platform_endpoints import ensure_platform_endpoint, is_of_another_host
 from .reconcile import reconcile
+from .refunds import RefundOutcome, finish_refund
+from .subscription_changes import finish_change
 from .unlink import finish_unlink
 
 logger = logging.getLogger(__name__)
@@ -30,7 +44,11 @@ State = CheckoutAttempt.State
 # Younger ones are in somebody's hands right now.
 HOLD_IS_LEFT = timedelta(minutes=2)
 CREATING_IS_LEFT = timedelta(minutes=2)
+ASKING_IS_LEFT = timedelta(minutes=2)
 UNLINK_IS_LEFT = timedelta(minutes=2)
+ASK_REFUSED_EVERY = timedelta(days=1)
+# Less than what lies between an agreed end and the charge that it forestalls.
+ASK_OVERDUE_EVERY = timedelta(minutes=10)
 # Of one round of the sweep: others wait too.
 UNLINK_SECONDS = 10
 # People pay within minutes of pressing Pay: ask often at first, then every ten minutes.
@@ -100,9 +118,15 @@ def _steps(now: datetime) -> Iterator[Callable[[], bool]]:
         yield partial(delete_endpoint, endpoint)
     for connection in _accounts_to_read(now):
         yield partial(_read_account, connection)
+    for connection in event_list.accounts_to_read(now):
+        yield partial(event_list.read_events, connection)
     # Holds and sessions in one line: three that fail for ever would starve all others.
     line = [(asked, pk, _finish_hold) for pk, asked in _left_holds(now)]
     line += [(asked, pk, _ask) for pk, asked in _attempts_to_ask(now)]
+    line += [(asked, pk, _finish_refund) for pk, asked in _left_refunds(now)]
+    line += [(asked, pk, _finish_change) for pk, asked in _left_changes(now)]
+    line += [(due, pk, _ask) for pk, due in _subscriptions_to_ask(now)]
+    line += [(due, pk, _ask_payment) for pk, due in _payments_to_ask(now)]
     for _asked, pk, step in sorted(line, key=lambda place: place[:2]):
         yield partial(step, pk)
 
@@ -113,6 +137,22 @@ def _finish_hold(pk: int) -> bool:
 
 def _ask(pk: int) -> bool:
     return not reconcile(pk, cause=LogEntry.Cause.SWEEP).unreachable
+
+
+def _ask_payment(pk: int) -> bool:
+    payment = Payment.objects.get(pk=pk)
+    # First, so that one that cannot be asked about waits for its next turn as well.
+    lifecycle.payment_asked(payment)
+    cause = LogEntry.Cause.SWEEP
+    return not reconcile(payment.request_id, cause=cause, payments=[pk]).unreachable
+
+
+def _finish_refund(pk: int) -> bool:
+    return finish_refund(pk) != RefundOutcome.WAITING
+
+
+def _finish_change(pk: int) -> bool:
+    return finish_change(pk)
 
 
 def _make_endpoint(connection: StripeConnection) -> bool:
@@ -144,7 +184,8 @@ def _read_account(connection: StripeConnection) -> bool:
 
 
 def _finish_unlink(connection: StripeConnection) -> bool:
-    return not finish_unlink(connection, seconds=UNLINK_SECONDS).waiting
+    report = finish_unlink(connection, seconds=UNLINK_SECONDS)
+    return not report.waiting and not report.asking
 
 
 def _copies() -> StripeConnectionQuerySet:
@@ -191,3 +232,50 @@ def _attempts_to_ask(now: datetime) -> list[tuple[int, datetime]]:
     for pk, asked in due.order_by("asked").values_list("request_id", "asked")[:200]:
         found.setdefault(pk, asked)
     return list(found.items())
+
+
+def _of_account(prefix: str = "") -> StripeConnectionQuerySet:
+    """Usable connections of the account and mode that the row around it, or its relative, names."""
+    return StripeConnection.objects.usable().filter(
+        account_id=OuterRef(f"{prefix}account_id"), livemode=OuterRef(f"{prefix}livemode")
+    )
+
+
+def _left_refunds(now: datetime) -> list[tuple[int, datetime]]:
+    """Keys of refunds that Stripe has not answered, and when it was last asked for each."""
+    left = Refund.objects.filter(
+        Exists(_of_account("payment__")), state=Refund.State.CREATING
+    ).annotate(asked=Coalesce(F("asked_at"), F("created_at")))
+    left = left.filter(asked__lt=now - ASKING_IS_LEFT).order_by("asked")
+    return list(left.values_list("pk", "asked")[:50])
+
+
+def _left_changes(now: datetime) -> list[tuple[int, datetime]]:
+    """Keys of changes of subscriptions that Stripe has not answered, in the same way.
+
+    One that nobody waits for, such as the agreed end, was never asked for and is due at once; one
+    that Stripe has refused is due every day, and more often once it should have been.
+    """
+    left = SubscriptionChange.objects.filter(
+        Exists(_of_account("subscription__")),
+        Q(asked_at=None)
+        | Q(asked_at__lt=now - ASKING_IS_LEFT, error="")
+        | Q(asked_at__lt=now - ASK_REFUSED_EVERY)
+        | Q(asked_at__lt=now - ASK_OVERDUE_EVERY, cancel_at__lte=now),
+        state=SubscriptionChange.State.ASKING,
+    )
+    asked = Coalesce(F("asked_at"), F("created_at"))
+    left = left.annotate(asked=asked).order_by("asked")
+    return list(left.values_list("pk", "asked")[:50])
+
+
+def _subscriptions_to_ask(now: datetime) -> list[tuple[int, datetime]]:
+    """Keys of requests whose subscription should have changed by itself, and since when."""
+    due = Subscription.objects.filter(Exists(_of_account()), ask_at__lte=now).order_by("ask_at")
+    return [(pk, since or now) for pk, since in due.values_list("request_id", "ask_at")[:100]]
+
+
+def _payments_to_ask(now: datetime) -> list[tuple[int, datetime]]:
+    """Keys of payments of which news is awaited, and since when."""
+    due = Payment.objects.filter(Exists(_of_account()), ask_at__lte=now).order_by("ask_at")
+    return [(pk, since or now) for pk, since in due.values_list("pk", "ask_at")[:100]]

@@ -12,13 +12,18 @@ from typing import Any
 from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
+from .. import lifecycle
 from ..errors import NotConnected, StripeRefused, StripeUnavailable
 from ..models import (
     BillingRequest,
     CheckoutAttempt,
     LogEntry,
+    Refund,
     StripeConnection,
+    Subscription,
+    SubscriptionChange,
     WebhookEndpoint,
 )
 from ..rounds import Round
@@ -30,6 +35,8 @@ from .copies import refuse_copy
 from .endpoints import count_as_deleted, endpoint_of, retire_due
 from .platform import give_back
 from .reconcile import reconcile
+from .refunds import RefundOutcome, finish_refund
+from .subscription_changes import finish_change
 
 State = CheckoutAttempt.State
 EndpointState = WebhookEndpoint.State
@@ -45,7 +52,9 @@ GIVE_UP_AFTER = timedelta(hours=1)
 class UnlinkReport:
     """What unlinking does: pending requests that cannot be paid, sessions closed, payments still
     processing at Stripe, an endpoint that only a person can remove; numbers of requests whose
-    session is still to be closed, and of those whose session can never be.
+    session is still to be closed, and of those whose session can never be. ``asking`` are numbers
+    of requests of which Stripe has not answered for a refund or a change of a subscription, and
+    ``not_done`` of those for which it is not asked any more.
 
     ``finished`` is False while the sweep has something left to do.
     """
@@ -56,7 +65,11 @@ class UnlinkReport:
     by_hand: str = ""
     waiting: list[str] = field(default_factory=list)
     not_closed: list[str] = field(default_factory=list)
+    asking: list[str] = field(default_factory=list)
+    not_done: list[str] = field(default_factory=list)
     finished: bool = False
+    # Subscriptions that Stripe goes on charging without our hearing of it.
+    subscriptions: int = 0
     # What is left to do at Stripe, as a sentence, where our access could not be ended.
     still_allowed: str = ""
 
@@ -105,13 +118,17 @@ def finish_unlink(
     if since is None or connection.let_go_at is not None:
         report.finished = True
         return _counted(report, connection)
-    _close_all(connection, report, user, time.monotonic() + seconds)
+    deadline = time.monotonic() + seconds
+    _close_all(connection, report, user, deadline)
+    _finish_asked(connection, report, deadline)
     endpoints_gone = retire_due(connection)
     gives_up = timezone.now() > since + GIVE_UP_AFTER
     if gives_up:
         report.not_closed += report.waiting
         report.waiting = []
-    if gives_up or (endpoints_gone and not report.waiting):
+        report.asking = []
+    if gives_up or (endpoints_gone and not report.waiting and not report.asking):
+        _refuse_asked(connection, report)
         report.still_allowed = give_back(connection)
         _let_go(connection, since)
         report.finished = True
@@ -151,6 +168,63 @@ def _close_all(
             (report.waiting if ended is None else report.not_closed).append(attempt.request.number)
 
 
+def _finish_asked(connection: StripeConnection, report: UnlinkReport, deadline: float) -> None:
+    """Has Stripe do what was written down to be asked of it, while there is a key."""
+    stripe_round = Round()
+    for row in _asked(connection):
+        answered = False
+        if not stripe_round.over and time.monotonic() < deadline:
+            answered = _finish(row)
+            stripe_round.note(answered)
+        row.refresh_from_db(fields=["state"])
+        if not answered:
+            report.asking.append(_number_of(row))
+        elif row.state == type(row).State.REFUSED:
+            report.not_done.append(_number_of(row))
+
+
+def _finish(row: Refund | SubscriptionChange) -> bool:
+    if isinstance(row, Refund):
+        return finish_refund(row.pk, cause=LogEntry.Cause.UNLINK) != RefundOutcome.WAITING
+    return finish_change(row.pk, cause=LogEntry.Cause.UNLINK)
+
+
+def _refuse_asked(connection: StripeConnection, report: UnlinkReport) -> None:
+    """Without a key nobody will ever ask for the rest: it must not wait for ever."""
+    error = _(
+        "The account was unlinked before Stripe had confirmed this. See at Stripe what became of it."
+    )
+    cause = LogEntry.Cause.UNLINK
+    for row in _asked(connection):
+        if isinstance(row, Refund):
+            refused = lifecycle.refund_refused(row, error, cause=cause)
+        else:
+            refused = lifecycle.change_refused(row, error, cause=cause)
+        if refused:
+            report.not_done.append(_number_of(row))
+
+
+def _asked(connection: StripeConnection) -> list[Refund | SubscriptionChange]:
+    account, livemode = connection.account_id, connection.livemode
+    refunds = Refund.objects.filter(
+        state=Refund.State.CREATING, payment__account_id=account, payment__livemode=livemode
+    )
+    changes = SubscriptionChange.objects.filter(
+        state=SubscriptionChange.State.ASKING,
+        subscription__account_id=account,
+        subscription__livemode=livemode,
+    )
+    return [
+        *refunds.select_related("payment__request").order_by("pk"),
+        *changes.select_related("subscription__request").order_by("pk"),
+    ]
+
+
+def _number_of(row: Refund | SubscriptionChange) -> str:
+    of = row.payment if isinstance(row, Refund) else row.subscription
+    return str(of.request.number)
+
+
 def _let_go(connection: StripeConnection, since: datetime) -> None:
     with transaction.atomic():
         locked = StripeConnection.objects.select_for_update().get(pk=connection.pk)
@@ -188,6 +262,11 @@ def _counted(report: UnlinkReport, connection: StripeConnection) -> UnlinkReport
         status=BillingRequest.Status.PENDING, processing_since=None
     ).count()
     report.processing = requests.exclude(processing_since=None).count()
+    report.subscriptions = (
+        Subscription.objects.filter(account_id=connection.account_id, livemode=connection.livemode)
+        .exclude(status__in=Subscription.ENDED)
+        .count()
+    )
     return report
 
 

@@ -3,9 +3,9 @@
 import json
 import logging
 import time
+from collections.abc import Collection
 from datetime import timedelta
 from typing import Any
-from uuid import UUID
 
 from django.db import IntegrityError, transaction
 from django.db.models import Q
@@ -15,20 +15,13 @@ from wagtail import hooks
 
 from .. import sealing
 from ..errors import BadSignature, BillingError, StripeUnavailable
-from ..models import (
-    BillingRequest,
-    CheckoutAttempt,
-    LogEntry,
-    Payment,
-    StripeConnection,
-    StripeEvent,
-    WebhookEndpoint,
-)
+from ..models import LogEntry, StripeConnection, StripeEvent, WebhookEndpoint
 from ..rounds import Round
 from ..transactions import outside_transaction
 from ..waking import wake
 from .accounts import read_again
 from .endpoints import believed_secrets
+from .hints import hints_of, payments_hinted, requests_hinted
 from .platform_endpoints import secrets_given
 from .reconcile import reconcile
 
@@ -39,6 +32,9 @@ State = StripeEvent.State
 SIGNATURE_TOLERANCE_SECONDS = 300
 CLAIM_LASTS = timedelta(minutes=2)
 RETRY_MINUTES = (1, 2, 5, 10, 30, 60)
+# Tries until an event is given up: three days for Stripe, some hours for what we cannot do.
+PATIENCE_WITH_STRIPE = 76
+PATIENCE_WITH_US = 10
 # Whatever they say, the account itself is read again.
 ABOUT_THE_ACCOUNT = ("account.", "capability.", "v2.core.account")
 KEEP_NOT_OURS = timedelta(days=7)
@@ -47,13 +43,20 @@ KEEP_PROCESSED = timedelta(days=90)
 KEEP_UNANSWERED = timedelta(days=30)
 
 
+class AccountCannotBeAsked(Exception):
+    """Stripe is well, but not to be asked with what we have of an account."""
+
+
 def receive(endpoint: WebhookEndpoint, body: bytes, signature: str) -> StripeEvent:
     """Verifies and stores a delivery; the same event again finds its first row.
 
     Raises ``BadSignature`` for whatever is not Stripe's word for this endpoint.
     """
     _verify(endpoint, body, signature)
-    hints = _hints(body)
+    try:
+        hints = hints_of(json.loads(body))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise BadSignature("The delivery is not an event.") from error
     event_id = hints.pop("event_id")
     try:
         with transaction.atomic():
@@ -96,34 +99,6 @@ def _given(endpoint: WebhookEndpoint) -> list[str]:
     return [sealing.seal(secret) for secret in secrets_given(endpoint.livemode)]
 
 
-def _hints(body: bytes) -> dict[str, Any]:
-    try:
-        told = json.loads(body)
-        thin = told.get("object") == "v2.core.event"
-        found = (told.get("related_object") or {}) if thin else told["data"]["object"]
-        metadata = found.get("metadata") or {}
-        return {
-            "event_id": _text(told["id"]),
-            "type": _text(told["type"], 100),
-            "account": _text(told.get("context" if thin else "account"), 64),
-            "livemode": bool(told["livemode"]),
-            "object_id": _text(found.get("id")),
-            "payment_intent_id": _text(found.get("payment_intent")),
-            "subscription_id": _text(found.get("subscription")),
-            "invoice_id": _text(found.get("invoice")),
-            "request_hint": _text(metadata.get("wcb_request")),
-        }
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise BadSignature("The delivery is not an event.") from error
-
-
-def _text(value: Any, length: int = 255) -> str:
-    if isinstance(value, dict):
-        value = value.get("id")
-    # PostgreSQL stores no NUL.
-    return str(value).replace("\0", "")[:length] if value is not None else ""
-
-
 def drain(deadline: float, stripe_round: Round | None = None) -> int:
     """Processes what is due until ``deadline`` (monotonic clock); returns how many events.
 
@@ -144,10 +119,12 @@ def drain(deadline: float, stripe_round: Round | None = None) -> int:
 def _claim() -> StripeEvent | None:
     now = timezone.now()
     free = Q(claimed_at=None) | Q(claimed_at__lt=now - CLAIM_LASTS)
+    copies = StripeConnection.objects.copies()
     due = StripeEvent.objects.filter(free, state=State.RECEIVED, next_try_at__lte=now).exclude(
-        endpoint__connection__in=StripeConnection.objects.copies()
+        Q(endpoint__connection__in=copies) | Q(connection__in=copies)
     )
-    for event in due.select_related("endpoint__connection").order_by("pk")[:20]:
+    origins = due.select_related("endpoint__connection", "connection")
+    for event in origins.order_by("pk")[:20]:
         mine = StripeEvent.objects.filter(
             pk=event.pk, state=State.RECEIVED, claimed_at=event.claimed_at
         ).update(claimed_at=now, attempts=event.attempts + 1)
@@ -158,16 +135,22 @@ def _claim() -> StripeEvent | None:
 
 
 def process(event: StripeEvent) -> bool:
-    """Looks into one event. False when Stripe could not be reached and it stays due."""
+    """Looks into one event. False when Stripe could not be reached and it stays due.
+
+    It stays due as well where its account cannot be asked, which says nothing of the others.
+    """
     outside_transaction()
     try:
         state, error = _look_into(event)
     except StripeUnavailable as unavailable:
-        _try_again(event, str(unavailable))
+        _try_again(event, str(unavailable), PATIENCE_WITH_STRIPE)
         return False
+    except AccountCannotBeAsked as lost:
+        _try_again(event, f"The account cannot be asked: {lost}", PATIENCE_WITH_STRIPE)
+        return True
     except Exception as unexpected:
         logger.exception("Event %s could not be processed", event.event_id)
-        _try_again(event, f"{type(unexpected).__name__}: {unexpected}")
+        _try_again(event, f"{type(unexpected).__name__}: {unexpected}", PATIENCE_WITH_US)
         return True
     event.state, event.processed_at = state, timezone.now()
     event.claimed_at, event.last_error = None, error[:255]
@@ -182,14 +165,13 @@ def process(event: StripeEvent) -> bool:
 
 
 def _look_into(event: StripeEvent) -> tuple[str, str]:
-    endpoint = event.endpoint
-    connection = endpoint.connection
-    of_platform = endpoint.connection_id is None
-    # A platform's live endpoint hears of test events as well; no other endpoint does.
-    if event.livemode != endpoint.livemode and not (of_platform and endpoint.livemode):
-        return State.REFUSED, "The event is of the other mode."
-    if of_platform:
-        connection = _of_platform(event)
+    endpoint, connection = event.endpoint, event.connection
+    of_platform = endpoint is not None and endpoint.connection_id is None
+    if endpoint is not None:
+        # A platform's live endpoint hears of test events as well; no other endpoint does.
+        if event.livemode != endpoint.livemode and not (of_platform and endpoint.livemode):
+            return State.REFUSED, "The event is of the other mode."
+        connection = _of_platform(event) if of_platform else endpoint.connection
     if connection is None:
         return State.NOT_OURS, ""
     if event.account and event.account != connection.account_id:
@@ -198,7 +180,7 @@ def _look_into(event: StripeEvent) -> tuple[str, str]:
         return State.UNCHECKED, ""
     if of_platform and event.type.startswith(ABOUT_THE_ACCOUNT):
         return _look_at_account(connection)
-    found = _requests(event, connection.account_id)
+    found = requests_hinted(event, connection.account_id)
     if not found:
         return State.NOT_OURS, ""
     for pk in found:
@@ -206,10 +188,14 @@ def _look_into(event: StripeEvent) -> tuple[str, str]:
             pk,
             cause=LogEntry.Cause.WEBHOOK,
             session_id=event.object_id,
+            subscription_ids=(event.subscription_id, event.object_id),
+            payments=payments_hinted(event, connection.account_id),
             evidence={"event": event.event_id, "type": event.type},
         )
-        if result.unreachable or result.lost:
+        if result.unreachable:
             raise StripeUnavailable()
+        if result.lost:
+            raise AccountCannotBeAsked(result.why)
     return State.PROCESSED, ""
 
 
@@ -232,44 +218,43 @@ def _look_at_account(connection: StripeConnection) -> tuple[str, str]:
     return State.PROCESSED, ""
 
 
-def _requests(event: StripeEvent, account_id: str) -> list[int]:
-    """The requests of this account and mode that the event's hints touch."""
-    intents = [value for value in (event.payment_intent_id, event.object_id) if value]
-    ours = Q(account_id=account_id, livemode=event.livemode)
-    attempts = CheckoutAttempt.objects.filter(ours).filter(
-        Q(session_id=event.object_id) | Q(payment_intent_id__in=intents)
-    )
-    payments = Payment.objects.filter(ours, source__in=intents)
-    found = set(attempts.values_list("request_id", flat=True))
-    found |= set(payments.values_list("request_id", flat=True))
-    if uuid := _uuid(event.request_hint):
-        hinted = BillingRequest.objects.filter(ours, uuid=uuid)
-        found |= set(hinted.values_list("pk", flat=True))
-    return sorted(found)
-
-
-def _uuid(text: str) -> UUID | None:
-    try:
-        return UUID(text)
-    except ValueError:
-        return None
-
-
-def _try_again(event: StripeEvent, error: str) -> None:
+def _try_again(event: StripeEvent, error: str, patience: int) -> None:
     minutes = RETRY_MINUTES[min(event.attempts, len(RETRY_MINUTES)) - 1]
+    values: dict[str, Any] = {"next_try_at": timezone.now() + timedelta(minutes=minutes)}
+    if event.attempts >= patience:
+        values = {"state": State.PARKED, "processed_at": timezone.now()}
     StripeEvent.objects.filter(pk=event.pk).update(
-        claimed_at=None,
-        last_error=error[:255],
-        next_try_at=timezone.now() + timedelta(minutes=minutes),
+        claimed_at=None, last_error=error[:255], **values
     )
+
+
+def replay(pks: Collection[int] | None = None) -> int:
+    """Makes events due again that were given up, all of them or these; returns how many."""
+    parked = StripeEvent.objects.filter(state=State.PARKED)
+    if pks is not None:
+        parked = parked.filter(pk__in=pks)
+    found = parked.update(
+        state=State.RECEIVED, processed_at=None, attempts=0, next_try_at=timezone.now()
+    )
+    if found:
+        wake("drain_events")
+    return found
 
 
 def look_again(connection: StripeConnection) -> int:
     """Makes due what came while the account was unlinked; returns how many events."""
-    theirs = Q(endpoint__connection=connection) | Q(
-        endpoint__connection=None, account=connection.account_id, livemode=connection.livemode
+    theirs = (
+        Q(endpoint__connection=connection)
+        | Q(connection=connection)
+        | Q(
+            endpoint__isnull=False,
+            endpoint__connection=None,
+            account=connection.account_id,
+            livemode=connection.livemode,
+        )
     )
-    found = StripeEvent.objects.filter(theirs, state=State.UNCHECKED).update(
+    waiting = StripeEvent.objects.filter(theirs, state__in=[State.UNCHECKED, State.PARKED])
+    found = waiting.update(
         state=State.RECEIVED, processed_at=None, attempts=0, next_try_at=timezone.now()
     )
     if found:
@@ -283,7 +268,7 @@ def prune() -> int:
     gone, _ = StripeEvent.objects.filter(
         Q(state__in=[State.NOT_OURS, State.REFUSED], received_at__lt=now - KEEP_NOT_OURS)
         | Q(
-            state__in=[State.PROCESSED, State.UNCHECKED],
+            state__in=[State.PROCESSED, State.UNCHECKED, State.PARKED],
             received_at__lt=now - KEEP_PROCESSED,
         )
         | Q(state=State.RECEIVED, received_at__lt=now - KEEP_UNANSWERED)

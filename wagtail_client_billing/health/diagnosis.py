@@ -2,7 +2,7 @@
 
 from django.utils import timezone
 
-from . import asking, stripe_side, surroundings, work
+from . import asking, mail_server, stripe_side, surroundings, work
 from .findings import Finding, Level, Look
 
 # How we are connected and what waits comes first: it is what people can do something about.
@@ -15,6 +15,7 @@ LOOKS: tuple[Look, ...] = (
     stripe_side.secrets,
     surroundings.worker,
     surroundings.schedule,
+    mail_server.mail_server,
     work.mail,
     work.requests,
     work.events,

@@ -3,15 +3,22 @@
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
-from django.db.models import Max
+from django.db.models import Max, Q
 from django.utils.translation import gettext as _
 
 from .. import sealing
 from ..gateway.platform_endpoints import heard_by
-from ..gateway.rights import NEEDED, boxes
 from ..hosts import this_host
 from ..mail.outbox import waiting_for
-from ..models import Payment, StripeConnection, WebhookEndpoint
+from ..models import (
+    BillingRequest,
+    MailServer,
+    Payment,
+    StripeConnection,
+    Subscription,
+    WebhookEndpoint,
+)
+from ..rights import NEEDED, NEEDED_FOR_RECURRING, boxes
 from .findings import Finding, advice, ok, problem, when
 
 # Stripe delivers within seconds, and repeats for hours.
@@ -79,9 +86,20 @@ def rights(now: datetime) -> Iterator[Finding]:
         text = _("The key of %(account)s lacks permissions: %(boxes)s.")
         todo = _("Tick these boxes on Stripe's page of the key, then check again.")
         # Without the others bills are paid all the same, only later or with less to see.
-        say = problem if NEEDED & set(missing) else advice
+        needed = NEEDED | NEEDED_FOR_RECURRING if _has_recurring(connection) else NEEDED
+        say = problem if needed & set(missing) else advice
         facts = {"account": connection, "boxes": ", ".join(boxes(missing))}
         yield say("rights", text % facts, todo)
+
+
+def _has_recurring(connection: StripeConnection) -> bool:
+    """Whether a recurring bill is to be paid, or goes on."""
+    recurring = BillingRequest.objects.filter(
+        account_id=connection.account_id, livemode=connection.livemode
+    ).exclude(billing_type=BillingRequest.BillingType.ONE_TIME)
+    pending = Q(status=BillingRequest.Status.PENDING) | Q(processing_since__isnull=False)
+    going_on = Subscription.objects.exclude(status__in=Subscription.ENDED)
+    return recurring.filter(pending | Q(subscriptions__in=going_on)).exists()
 
 
 def webhooks(now: datetime) -> Iterator[Finding]:
@@ -156,6 +174,12 @@ def secrets(now: datetime) -> Iterator[Finding]:
             unreadable = True
             text = _("A secret of the webhook endpoint %(id)s cannot be opened.")
             yield problem("secrets", text % {"id": endpoint}, todo)
+    for server in MailServer.objects.exclude(sealed_password=""):
+        if not _opens(server.sealed_password):
+            unreadable = True
+            text = _("The password of the mail server %(host)s cannot be opened.")
+            todo = _("Put the old key back into ENCRYPTION_KEYS, or enter the password again.")
+            yield problem("secrets", text % {"host": server}, todo)
     if not unreadable:
         yield ok("secrets", _("All stored secrets can be opened."))
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, OuterRef, Q
 from django.utils.translation import gettext as _
 
 from ..mail.outbox import due_deliveries
@@ -21,29 +21,37 @@ MOST = 20
 def mail(now: datetime) -> Iterator[Finding]:
     """What failed and was not sent later, and what waits too long."""
     sent_later = EmailDelivery.objects.filter(
-        request=OuterRef("request"),
+        # Of what concerns no request the kind says it all.
+        Q(request=OuterRef("request")) | Q(request=None),
         kind=OuterRef("kind"),
+        to=OuterRef("to"),
         pk__gt=OuterRef("pk"),
         state=EmailDelivery.State.SENT,
     )
     failed = (
         EmailDelivery.objects.filter(
-            state=EmailDelivery.State.FAILED, created_at__gt=now - LOOK_BACK
+            state__in=(EmailDelivery.State.FAILED, EmailDelivery.State.BOUNCED),
+            created_at__gt=now - LOOK_BACK,
         )
-        .exclude(problem=EmailDelivery.Problem.OBSOLETE)
         .exclude(Exists(sent_later))
         .select_related("request")[:MOST]
     )
     for delivery in failed:
-        facts = {"request": delivery.request, "why": delivery.get_problem_display()}
+        about = delivery.request or delivery.get_kind_display()
+        facts = {"request": about, "why": delivery.get_problem_display()}
         text = _("An e-mail of %(request)s failed: %(why)s") % facts
         yield problem("mail", text, _("Correct the address or the mail server; send it again."))
-    late = due_deliveries().filter(created_at__lt=now - MAIL_IS_LATE)
+    # What was put off until the morning waits for nobody.
+    late = (
+        due_deliveries()
+        .filter(created_at__lt=now - MAIL_IS_LATE)
+        .exclude(problem="", next_try_at__gt=now)
+    )
     waiting = late.count()
     if waiting:
         last = late.exclude(problem="").order_by("-claimed_at").first()
-        facts = {"count": waiting, "why": last.get_problem_display() if last else ""}
-        text = _("E-mails waiting for more than 15 minutes: %(count)d. %(why)s") % facts
+        waits = {"count": waiting, "why": last.get_problem_display() if last else ""}
+        text = _("E-mails waiting for more than 15 minutes: %(count)d. %(why)s") % waits
         todo = _("See whether the worker runs and the mail server answers.")
         yield problem("mail", text.strip(), todo)
     if not failed and not waiting:
@@ -71,7 +79,12 @@ def requests(now: datetime) -> Iterator[Finding]:
 
 
 def events(now: datetime) -> Iterator[Finding]:
-    """What Stripe told us and nobody has looked into."""
+    """What Stripe told us and nobody has looked into, and what was given up."""
+    parked = StripeEvent.objects.filter(state=StripeEvent.State.PARKED)
+    if given_up := parked.count():
+        text = _("Stripe events that were given up: %(count)d.") % {"count": given_up}
+        todo = _("See why, below; once the reason is gone, try them again.")
+        yield problem("events", text, todo)
     waiting = StripeEvent.objects.filter(
         state=StripeEvent.State.RECEIVED, received_at__lt=now - EVENT_IS_LATE
     )
@@ -81,7 +94,7 @@ def events(now: datetime) -> Iterator[Finding]:
         text = _("Stripe events waiting for more than 15 minutes: %(count)d. %(why)s") % facts
         todo = _("See whether the worker runs and Stripe can be reached.")
         yield problem("events", text.strip(), todo)
-    else:
+    elif not given_up:
         yield ok("events", _("No event waits."))
 
 

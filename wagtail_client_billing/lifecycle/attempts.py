@@ -9,8 +9,9 @@ from django.db.models import Max, Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from ..errors import BeingChanged, NotAllowed, NotConnected
-from ..models import BillingRequest, CheckoutAttempt, StripeConnection
+from ..errors import BeingChanged, LastDayOver, NotAllowed, NotConnected, TermsChanged
+from ..models import BillingRequest, CheckoutAttempt, StripeConnection, Subscription
+from .ends import is_past_its_end
 from .record import Action, Cause, live_attempt_of, lock, note
 
 State = CheckoutAttempt.State
@@ -29,12 +30,16 @@ def begin_attempt(
     request_pk: int,
     *,
     build: Callable[[BillingRequest, StripeConnection, int, datetime], dict[str, Any]],
+    seen: str = "",
 ) -> CheckoutAttempt:
     """The live attempt of a request, or a new one, frozen and committed.
 
     ``build(request, connection, n, ends_at)`` makes the session's parameters; it must not talk
-    to anybody. Raises ``BeingChanged`` under a hold, ``NotAllowed`` when the request cannot be
-    paid (any more), ``NotConnected`` without a usable connection.
+    to anybody. ``seen`` is the ``terms`` that the client was shown, if that is known. Raises
+    ``BeingChanged`` under a hold, ``NotAllowed`` when the request cannot be paid (any more), also
+    as ``LastDayOver``,
+    ``TermsChanged`` when it asks for something else by now, ``NotConnected`` without a usable
+    connection.
     """
     now = timezone.now()
     with transaction.atomic():
@@ -43,13 +48,21 @@ def begin_attempt(
             raise BeingChanged()
         if request.status != BillingRequest.Status.PENDING or request.review_since:
             raise NotAllowed(_("This bill cannot be paid any more."))
+        if seen and seen != request.terms:
+            raise TermsChanged()
         live = live_attempt_of(request)
+        under_way = live is not None and live.state == State.PROCESSING
+        # Whatever became of its attempt here: a debit may still arrive, and another would be too much.
+        if request.processing_since and not under_way:
+            raise NotAllowed(_("The bank is still working on a payment of this bill."))
         over = request.expires_at <= now
         # What is still being created was shown to nobody: past the deadline it counts as new.
         if live is not None and not (over and live.state == State.CREATING):
             return live
         if over:
             raise NotAllowed(_("The time to pay this bill is over."))
+        if is_past_its_end(request):
+            raise LastDayOver()
         # Locked, so that an account cannot be unlinked between this look and our commit.
         connection = (
             StripeConnection.objects.usable()
@@ -100,13 +113,17 @@ def attempt_over(
     """Ends a live attempt without money: expired, or failed. Returns whether it was live.
 
     Failed is an attempt whose session was never made; one that has a session is left alone.
-    ``not_confirmed`` says that Stripe could not be asked. A later answer takes that back.
+    ``not_confirmed`` says that Stripe could not be asked. A later answer takes that back. What a
+    bank is working on is left alone by it: a bank is not bound by the session's end.
     """
     with transaction.atomic():
         request = lock(attempt.request_id)
         row = CheckoutAttempt.objects.get(pk=attempt.pk)
         live = row.state in CheckoutAttempt.LIVE
-        if live and state == State.FAILED and row.session_id:
+        if live and (
+            (state == State.FAILED and row.session_id)
+            or (not_confirmed and row.state == State.PROCESSING)
+        ):
             live = False
         elif live or (row.not_confirmed and not not_confirmed):
             CheckoutAttempt.objects.filter(pk=attempt.pk).update(
@@ -129,7 +146,12 @@ def attempt_asked(attempt: CheckoutAttempt) -> None:
 
 
 def ask_again(account_id: str, livemode: bool) -> int:
-    """Makes every session of an account due whose end we have not heard; returns how many."""
+    """Makes every session of an account due whose end we have not heard; returns how many.
+
+    And its subscriptions, which went on without us.
+    """
+    theirs = Subscription.objects.filter(account_id=account_id, livemode=livemode)
+    theirs.exclude(status__in=Subscription.ENDED).update(ask_at=timezone.now())
     unsettled = Q(state__in=CheckoutAttempt.LIVE) | Q(not_confirmed=True)
     long_ago = timezone.now() - timedelta(days=1)
     return CheckoutAttempt.objects.filter(

@@ -1,6 +1,8 @@
-"""Mails are queued with the change that they tell of, and their results are written here."""
+"""Mails are queued with the change that they tell of."""
 
+import hashlib
 import re
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from email.utils import make_msgid, parseaddr
 from typing import Any
@@ -9,35 +11,119 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from ..conf import billing_settings
-from ..errors import CopyOfProduction, NotAllowed
-from ..models import AgencySettings, BillingRequest, EmailDelivery, StripeConnection
+from ..errors import BeingChanged, CopyOfProduction, NotAllowed, TooSoon
+from ..models import (
+    AgencySettings,
+    BillingRequest,
+    EmailDelivery,
+    MessageSettings,
+    StripeConnection,
+)
+from ..permissions import works_on
 from ..waking import wake_on_commit
-from .record import Action, Cause, lock, note, write
+from .deliveries import delivery_dropped
+from .record import Action, Cause, lock, note
 
-FIRST_DELIVERY_GRACE = timedelta(minutes=15)
+# How long to wait before the same request is mailed by hand again.
+RESEND_AFTER = timedelta(minutes=1)
 DOMAIN = re.compile(r"[A-Za-z0-9.-]+")
 
 
-def queue(
+def tell_client(
     request: BillingRequest,
     kind: str,
     *,
-    to: str,
-    language: str = "",
+    once: str = "",
     facts: dict[str, Any] | None = None,
-) -> EmailDelivery:
-    """Queues one e-mail in the current transaction and wakes the outbox on commit."""
-    delivery = EmailDelivery.objects.create(
-        request=request,
-        kind=kind,
-        to=to,
-        language=language or settings.LANGUAGE_CODE,
+    only: Collection[tuple[str, str]] | None = None,
+) -> list[EmailDelivery]:
+    """Queues one kind of e-mail to everybody whom the client's mails go to.
+
+    ``only`` are those of the request's ``recipients`` that get it. Nothing where the agency has switched the kind off. What has the same ``once`` is queued once.
+    """
+    return _queue(
+        request,
+        kind,
+        [
+            (role, address, request.language)
+            for role, address in (request.recipients if only is None else only)
+        ],
         facts=facts or {},
-        message_id=make_msgid(domain=_sending_domain()),
+        once=once,
     )
-    wake_on_commit("drain_outbox")
-    return delivery
+
+
+def tell_agency(request: BillingRequest | None, kind: str, **facts: Any) -> list[EmailDelivery]:
+    """Queues a notice to the agency's address, and to whoever has sent the request.
+
+    To the latter only while they may still see it.
+    """
+    agency = AgencySettings.current()
+    address = agency.notify if agency is not None else ""
+    role = EmailDelivery.Role.TO.value
+    queued = _queue(request, kind, [(role, address, "")], facts=facts) if address else []
+    sender = request.created_by if request is not None else None
+    if (
+        sender is not None
+        and sender.is_active
+        and sender.email
+        and sender.email.lower() != address.lower()
+        and works_on(sender, request)
+    ):
+        reader = (role, sender.email, _language_of(sender))
+        queued += _queue(request, kind, [reader], facts={**facts, "reader": sender.pk})
+    return queued
+
+
+def account_broken(connection_pk: int, *, since: datetime) -> list[EmailDelivery]:
+    """Tells the agency that Stripe refuses an account. Call it with the change that says so."""
+    return tell_agency(
+        None,
+        EmailDelivery.Kind.AGENCY_CONNECTION,
+        connection=connection_pk,
+        broken_at=since.isoformat(),
+    )
+
+
+def _queue(
+    request: BillingRequest | None,
+    kind: str,
+    readers: list[tuple[str, str, str]],
+    *,
+    facts: dict[str, Any],
+    once: str = "",
+) -> list[EmailDelivery]:
+    """Queues e-mails in the current transaction and wakes the outbox on commit."""
+    if not MessageSettings.is_on(kind):
+        return []
+    queued = []
+    for role, address, language in readers:
+        # An address may be longer than the key: two that begin alike are two readers.
+        reader = hashlib.sha256(f"{role} {address.lower()}".encode()).hexdigest()[:32]
+        key = f"{once} {reader}" if once else None
+        if key and EmailDelivery.objects.filter(once=key).exists():
+            continue
+        queued.append(
+            EmailDelivery.objects.create(
+                request=request,
+                kind=kind,
+                to=address,
+                role=role,
+                language=language or settings.LANGUAGE_CODE,
+                facts=facts,
+                once=key,
+                message_id=make_msgid(domain=_sending_domain()),
+            )
+        )
+    if queued:
+        wake_on_commit("drain_outbox")
+    return queued
+
+
+def _language_of(user: Any) -> str:
+    """The language that a user has chosen for the admin; empty without a choice."""
+    profile = getattr(user, "wagtail_userprofile", None)
+    return profile.preferred_language if profile else ""
 
 
 def _sending_domain() -> str:
@@ -49,57 +135,39 @@ def _sending_domain() -> str:
     return domain if at and DOMAIN.fullmatch(domain) else "localhost"
 
 
-def tell_agency(request: BillingRequest, kind: str, **facts: Any) -> EmailDelivery | None:
-    """Queues a notice to the agency, if it has given an address."""
-    agency = AgencySettings.current()
-    if agency is None or not agency.notify:
-        return None
-    return queue(request, kind, to=agency.notify, facts=facts)
+def resend(
+    request: BillingRequest, *, only: tuple[str, str] | None = None, user: Any
+) -> list[EmailDelivery]:
+    """Queues the e-mails with the link once more; what still waits of them is due now instead.
 
-
-def resend(request: BillingRequest, *, user: Any) -> EmailDelivery:
-    """Queues the e-mail with the link once more.
-
-    Raises ``NotAllowed`` unless pending, and ``CopyOfProduction`` where nothing is mailed.
+    ``only`` is the one of the request's ``recipients`` that gets it again. Raises ``NotAllowed``
+    unless pending or for somebody who is no recipient, ``BeingChanged`` under a hold, ``TooSoon`` within a minute
+    of the last time, and ``CopyOfProduction`` where nothing is mailed.
     """
     connection = StripeConnection.objects.of_account(request.account_id, request.livemode)
     if connection is not None and connection.is_copy:
         raise CopyOfProduction()
+    kind = EmailDelivery.Kind.PAYMENT_LINK
     with transaction.atomic():
         request = lock(request.pk)
-        if request.status != request.Status.PENDING or request.is_over:
+        if request.hold:
+            raise BeingChanged()
+        if request.status != request.Status.PENDING or request.is_over or request.review_since:
             raise NotAllowed()
+        readers = request.recipients if only is None else [only]
+        if not set(readers).issubset(request.recipients):
+            raise NotAllowed()
+        now = timezone.now()
+        if request.log_entries.filter(action=Action.RESENT, at__gt=now - RESEND_AFTER).exists():
+            raise TooSoon()
         note(request, Action.RESENT, cause=Cause.EDITOR, user=user)
-        return queue(
-            request,
-            EmailDelivery.Kind.PAYMENT_LINK,
-            to=request.email,
-            language=request.language,
-        )
-
-
-def move_once_for_first_delivery(request_pk: int) -> datetime | None:
-    """Gives the client the whole lifetime when the first mail leaves late; returns the deadline.
-
-    Called before the text is composed, so that the mail names the right time. Until the first
-    acceptance every later try moves the deadline again: nobody has been told an earlier one.
-    """
-    now = timezone.now()
-    with transaction.atomic():
-        request = lock(request_pk)
-        waiting = request.status == request.Status.PENDING and request.sent_at is None
-        if waiting and not request.hold and now - request.created_at > FIRST_DELIVERY_GRACE:
-            expires_at = now + billing_settings.link_lifetime
-            first_time = not request.log_entries.filter(action=Action.DEADLINE_MOVED).exists()
-            write(request, expires_at=expires_at)
-            if first_time:
-                note(
-                    request,
-                    Action.DEADLINE_MOVED,
-                    cause=Cause.WORKER,
-                    evidence={"expires_at": expires_at.isoformat()},
-                )
-        return request.expires_at
+        waiting = request.deliveries.filter(kind=kind, state=EmailDelivery.State.QUEUED)
+        due = [each for each in waiting if (each.role, each.to) in readers]
+        EmailDelivery.objects.filter(pk__in=[each.pk for each in due]).update(next_try_at=now)
+        wake_on_commit("drain_outbox")
+        waits = {(each.role, each.to) for each in due}
+        new = [each for each in readers if each not in waits]
+        return [*due, *tell_client(request, kind, only=new)]
 
 
 def drop_queued(account_id: str, livemode: bool, *, user: Any) -> int:
@@ -109,74 +177,7 @@ def drop_queued(account_id: str, livemode: bool, *, user: Any) -> int:
         request__account_id=account_id,
         request__livemode=livemode,
     )
-    dropped = 0
-    for delivery in list(queued.order_by("pk")):
-        with transaction.atomic():
-            request = lock(delivery.request_id)
-            changed = queued.filter(pk=delivery.pk).update(
-                state=EmailDelivery.State.FAILED, problem=EmailDelivery.Problem.OBSOLETE
-            )
-            if changed:
-                note(
-                    request,
-                    Action.MAIL_FAILED,
-                    cause=Cause.EDITOR,
-                    user=user,
-                    evidence={
-                        "to": delivery.to,
-                        "kind": delivery.kind,
-                        "problem": EmailDelivery.Problem.OBSOLETE.value,
-                    },
-                )
-            dropped += changed
-    return dropped
-
-
-def delivery_accepted(delivery: EmailDelivery) -> None:
-    """A mail server took the message: the only thing that makes a delivery *sent*."""
-    now = timezone.now()
-    with transaction.atomic():
-        request = lock(delivery.request_id)
-        changed = EmailDelivery.objects.filter(
-            pk=delivery.pk, state=EmailDelivery.State.SENDING
-        ).update(state=EmailDelivery.State.SENT, sent_at=now, problem="", error="")
-        if not changed:
-            return
-        if delivery.kind == EmailDelivery.Kind.PAYMENT_LINK:
-            if request.sent_at is None:
-                write(request, sent_at=now)
-            note(
-                request,
-                Action.SENT,
-                cause=Cause.WORKER,
-                evidence={"to": delivery.to, "message_id": delivery.message_id},
-            )
-
-
-def delivery_failed(
-    delivery: EmailDelivery,
-    problem: str,
-    error: str = "",
-    *,
-    next_try_at: datetime | None = None,
-) -> None:
-    """A try failed. Without ``next_try_at`` the delivery has failed for good."""
-    with transaction.atomic():
-        request = lock(delivery.request_id)
-        values: dict[str, Any] = {
-            "problem": problem,
-            "error": error[:255],
-            "state": EmailDelivery.State.QUEUED if next_try_at else EmailDelivery.State.FAILED,
-        }
-        if next_try_at:
-            values["next_try_at"] = next_try_at
-        changed = EmailDelivery.objects.filter(
-            pk=delivery.pk, state=EmailDelivery.State.SENDING
-        ).update(**values)
-        if changed and not next_try_at:
-            note(
-                request,
-                Action.MAIL_FAILED,
-                cause=Cause.WORKER,
-                evidence={"to": delivery.to, "kind": delivery.kind, "problem": problem},
-            )
+    return sum(
+        delivery_dropped(delivery, cause=Cause.EDITOR, user=user)
+        for delivery in list(queued.order_by("pk"))
+    )

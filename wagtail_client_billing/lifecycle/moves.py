@@ -6,7 +6,8 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
-from ..models import BillingRequest, Payment
+from ..models import BillingRequest, EmailDelivery, Payment
+from .mailing import tell_client
 from .record import Action, Cause, live_attempt_of, note
 
 Status = BillingRequest.Status
@@ -66,6 +67,9 @@ def move(
                     new=to,
                     evidence=evidence,
                 )
+                if to == Status.EXPIRED and request.sent_at is not None:
+                    # Whom no link had reached cannot have waited with it.
+                    tell_client(request, EmailDelivery.Kind.EXPIRED)
                 moved.append(request)
     return moved
 

@@ -4,6 +4,7 @@ from typing import Any
 
 from django.db import models
 from django.utils import timezone
+from wagtail.log_actions import log
 
 from ..models import BillingRequest, CheckoutAttempt, LogEntry
 from ..signals import BY_ACTION
@@ -11,6 +12,34 @@ from ..waking import wake_on_commit
 
 Cause = LogEntry.Cause
 Action = LogEntry.Action
+
+# What Wagtail's history tells as well. More people read that: no address, and no amount.
+HISTORY = frozenset(
+    {
+        Action.CREATED,
+        Action.RESENT,
+        Action.REMINDER_ASKED,
+        Action.EDITED,
+        Action.MARKED_PAID,
+        Action.PAID,
+        Action.EXPIRED,
+        Action.RENEWED,
+        Action.TAKEN_BACK,
+        Action.DELETED,
+        Action.REVIEW,
+        Action.REVIEWED,
+        Action.REFUND_ASKED,
+        Action.REFUNDED,
+        Action.REFUND_FAILED,
+        Action.DISPUTED,
+        Action.DISPUTE_CLOSED,
+        Action.SUBSCRIBED,
+        Action.RENEWAL_FAILED,
+        Action.CANCEL_PLANNED,
+        Action.CANCEL_DROPPED,
+        Action.CANCELED,
+    }
+)
 
 
 def lock(request_pk: int) -> BillingRequest:
@@ -42,8 +71,10 @@ def note(
     old: str = "",
     new: str = "",
     evidence: dict[str, Any] | None = None,
+    quiet: bool = False,
 ) -> LogEntry:
-    """Writes a log entry. Entries that nobody is told of count as told from the start."""
+    """Writes a log entry. Entries that nobody is told of, as a ``quiet`` one, count as told."""
+    told = action in BY_ACTION and not quiet
     entry = LogEntry.objects.create(
         request=request,
         action=action,
@@ -53,11 +84,19 @@ def note(
         old_status=old,
         new_status=new,
         evidence={key: value for key, value in (evidence or {}).items() if value not in ("", None)},
-        told_at=None if action in BY_ACTION else timezone.now(),
+        told_at=None if told else timezone.now(),
     )
-    if action in BY_ACTION:
+    if told:
         wake_on_commit("drain_events")
+    if action in HISTORY:
+        data = {"cause": cause, "by": entry.user_name} | ({"status": new} if new else {})
+        log(instance=request, action=history_action(action), user=user, data=data)
     return entry
+
+
+def history_action(action: str) -> str:
+    """The name of an action in Wagtail's history."""
+    return f"client_billing.request_{action}"
 
 
 def write(request: BillingRequest, **values: Any) -> None:

@@ -5,13 +5,18 @@ Everything is text in the language that is active when ``bill_of`` is called.
 
 from dataclasses import dataclass
 
-from django.utils.translation import get_language
-from django.utils.translation import gettext as _
-
 from ..links import payment_link
-from ..models import AgencySettings, BillingRequest, Payment, StripeConnection
-from ..money import format_money
+from ..models import (
+    AgencySettings,
+    BillingRequest,
+    Payment,
+    SiteBillingSettings,
+    StripeConnection,
+)
+from .amounts import amount_text
+from .means import paid_with
 from .moments import Moment, moment
+from .rhythm import plan_of, rhythm_of
 
 
 @dataclass(frozen=True)
@@ -25,6 +30,9 @@ class Bill:
     contact_email: str
     description: str
     amount: str
+    # Of a recurring bill: "€49.00 every month", and all that paying it commits to.
+    rhythm: str
+    plan: str
     test: bool
     expires: Moment
     paid_at: Moment | None
@@ -33,6 +41,10 @@ class Bill:
     success_url: str
     terms_url: str
     privacy_policy_url: str
+    # What is asked for, as the button's form sends it back.
+    seen: str
+    amended_at: Moment | None
+    amended_from: str
 
     @property
     def asker(self) -> str:
@@ -46,6 +58,8 @@ def bill_of(request: BillingRequest) -> Bill:
     agency = AgencySettings.current()
     payment = payment_of(request)
     paid_at = payment.received_at if payment else request.paid_at
+    amended_at, before = request.amended_at, request.amended_from_minor
+    zone = zone_of(request)
     return Bill(
         number=request.number,
         email=request.email,
@@ -53,15 +67,20 @@ def bill_of(request: BillingRequest) -> Bill:
         agency_name=agency.agency_name if agency else "",
         contact_email=agency.contact_email if agency else "",
         description=request.description,
-        amount=format_money(request.amount_minor, request.currency, get_language() or ""),
+        amount=amount_text(request.amount_minor, request.currency),
+        rhythm=rhythm_of(request),
+        plan=plan_of(request),
         test=not request.livemode,
-        expires=moment(request.expires_at),
-        paid_at=moment(paid_at) if paid_at else None,
+        expires=moment(request.expires_at, zone),
+        paid_at=moment(paid_at, zone) if paid_at else None,
         paid_with=paid_with(payment),
         link=payment_link(request),
         success_url=request.success_url,
         terms_url=connection.terms_url if connection else "",
         privacy_policy_url=connection.privacy_policy_url if connection else "",
+        seen=request.terms,
+        amended_at=moment(amended_at, zone) if amended_at else None,
+        amended_from=amount_text(before, request.currency) if before else "",
     )
 
 
@@ -69,12 +88,11 @@ def payment_of(request: BillingRequest) -> Payment | None:
     """The payment that made the request paid."""
     if request.status != BillingRequest.Status.PAID:
         return None
-    counted = request.payments.filter(taken_back_at=None, duplicate=False)
+    counted = request.payments.counted().filter(duplicate=False)
     return counted.order_by("received_at", "pk").first()
 
 
-def paid_with(payment: Payment | None) -> str:
-    """The means of payment as the payer knows it; empty where there is nothing to say."""
-    if payment is not None and payment.method == "card" and payment.last4:
-        return _("card ending in %(digits)s") % {"digits": payment.last4}
-    return ""
+def zone_of(request: BillingRequest) -> str:
+    """The time zone of the request's site; empty where that is the project's own."""
+    defaults = SiteBillingSettings.current(request.site)
+    return defaults.time_zone if defaults else ""

@@ -1,7 +1,7 @@
 """Points in time as people read them, and the language in which they do."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 
 from babel import Locale, UnknownLocaleError
 from babel.dates import format_date, format_time, get_timezone_name
@@ -9,6 +9,8 @@ from django.conf import settings
 from django.utils import timezone
 from django.utils.translation import get_language, get_supported_language_variant
 from django.utils.translation import gettext as _
+
+from ..zones import zone_called
 
 
 @dataclass(frozen=True)
@@ -19,9 +21,12 @@ class Moment:
     text: str
 
 
-def moment(value: datetime) -> Moment:
-    """The time in the project's own time zone, which is named: nobody knows the reader's."""
-    local = timezone.localtime(value, timezone.get_default_timezone())
+def moment(value: datetime, zone: str = "") -> Moment:
+    """The time in a time zone that is named: nobody knows the reader's.
+
+    Without ``zone``, or with one that this machine does not know, it is the project's own.
+    """
+    local = timezone.localtime(value, zone_called(zone))
     locale = _locale(get_language() or settings.LANGUAGE_CODE)
     text = _("%(date)s, %(time)s (%(zone)s)") % {
         "date": format_date(local.date(), "long", locale=locale),
@@ -31,6 +36,17 @@ def moment(value: datetime) -> Moment:
     # Babel puts a narrow space before AM and PM that few fonts of mail programs have.
     text = text.replace("\N{NARROW NO-BREAK SPACE}", "\N{NO-BREAK SPACE}")
     return Moment(local.isoformat(timespec="minutes"), text)
+
+
+def day(value: datetime, zone: str = "") -> Moment:
+    """The day of a moment, in the same time zone, where its hour is of no interest."""
+    local = timezone.localtime(value, zone_called(zone)).date()
+    return Moment(local.isoformat(), date_text(local))
+
+
+def date_text(value: date) -> str:
+    """A date in words of the active language."""
+    return format_date(value, "long", locale=_locale(get_language() or settings.LANGUAGE_CODE))
 
 
 def language_for(*wanted: str) -> str:

@@ -84,7 +84,7 @@ class Migration(migrations.Migration):
                 'verbose_name': 'billing request',
                 'verbose_name_plural': 'billing requests',
                 'ordering': ['-created_at', '-pk'],
-                'permissions': [('resend_billingrequest', 'Can send the e-mail of a billing request again'), ('refund_billingrequest', 'Can refund a billing request'), ('mark_paid_billingrequest', 'Can mark a billing request as paid')],
+                'permissions': [('resend_billingrequest', 'Can send the e-mail of a billing request again'), ('refund_billingrequest', 'Can refund payments'), ('mark_paid_billingrequest', 'Can mark a billing request as paid')],
             },
         ),
         migrations.CreateModel(

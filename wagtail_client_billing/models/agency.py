@@ -1,5 +1,6 @@
 """Settings of the agency and of each client site."""
 
+from datetime import timedelta
 from typing import Any, Self
 
 from django.db import IntegrityError, models, transaction
@@ -28,6 +29,9 @@ class AgencySettings(BaseGenericSetting):
         blank=True,
         help_text=_("Where we tell you about payments. Leave blank to use the contact e-mail."),
     )
+    # How long before a link expires its client is reminded; None is never.
+    first_reminder = models.DurationField(null=True, blank=True, default=timedelta(days=3))
+    second_reminder = models.DurationField(null=True, blank=True, default=timedelta(hours=4))
 
     class Meta:
         verbose_name = _("agency settings")
@@ -90,6 +94,14 @@ class SiteBillingSettings(BaseSiteSetting):
         blank=True,
         help_text=_("In which clients of this site are written to."),
     )
+    link_lifetime = models.DurationField(_("link lifetime"), null=True, blank=True)
+    time_zone = models.CharField(_("time zone"), max_length=64, blank=True)
+    # One address a line, the usual recipient first.
+    client_emails = models.TextField(_("client's e-mail addresses"), max_length=2000, blank=True)
+    # The sender of this site's mails, where the agency's mail server sends for others too.
+    from_name = models.CharField(_("from name"), max_length=100, blank=True)
+    from_email = models.EmailField(_("from address"), blank=True)
+    reply_to = models.EmailField(_("reply-to"), blank=True)
 
     class Meta:
         verbose_name = _("Client Billing")
@@ -101,3 +113,8 @@ class SiteBillingSettings(BaseSiteSetting):
     def current(cls, site: Site | None, **only: Any) -> Self | None:
         """The site's settings if they were ever saved. Unlike ``for_site()`` it never writes."""
         return cls.objects.filter(site=site, **only).first() if site else None
+
+    @property
+    def emails(self) -> list[str]:
+        """The addresses of the site's client that are known, the usual recipient first."""
+        return self.client_emails.split()

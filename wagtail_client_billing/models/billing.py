@@ -2,15 +2,19 @@
 
 import secrets
 import uuid
-from datetime import datetime
-from typing import Self
+from datetime import datetime, timedelta
+from typing import Any, Self
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Exists, OuterRef, Q, Subquery
+from django.db.models import Exists, OuterRef, Q, Subquery, Sum, Value
+from django.db.models.functions import Coalesce
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from wagtail.models import Site
+
+SHORTEST_LIFETIME = timedelta(hours=1)
+LONGEST_LIFETIME = timedelta(days=90)
 
 
 def new_token() -> str:
@@ -18,25 +22,67 @@ def new_token() -> str:
     return secrets.token_urlsafe(32)
 
 
+def _sum_of(rows: "models.QuerySet[Any]", by: str) -> Coalesce:
+    """The sum of amounts in minor units; a request has one currency."""
+    summed = rows.order_by().values(by).annotate(sum=Sum("amount_minor")).values("sum")
+    return Coalesce(Subquery(summed), Value(0), output_field=models.BigIntegerField())
+
+
 class BillingRequestQuerySet(models.QuerySet["BillingRequest"]):
     def with_facts(self) -> Self:
         """Adds what a list shows beside the status, without a query a row.
 
-        ``has_live_attempt`` and ``link_delivery_state`` (of the newest mail with the link).
+        ``has_live_attempt``, ``has_payment_by_hand``, ``link_delivery_state`` (of the newest mail
+        with the link), ``subscription_status`` (of the newest subscription),
+        ``subscription_ending``, ``subscription_ends_at`` (of the newest), ``received_sum`` and ``refunded_sum`` (of Stripe's money, in minor
+        units) and ``has_open_dispute``.
         """
         from .checkout import CheckoutAttempt
         from .mail import EmailDelivery
+        from .payments import Dispute, Payment, Refund
+        from .subscriptions import Subscription
 
-        newest = EmailDelivery.objects.filter(
-            request=OuterRef("pk"), kind=EmailDelivery.Kind.PAYMENT_LINK
-        ).order_by("-pk")
+        links = EmailDelivery.objects.filter(
+            request=OuterRef("pk"), kind__in=EmailDelivery.WITH_LINK, role="to"
+        )
+        newest = links.exclude(state=EmailDelivery.State.DROPPED).order_by("-pk")
+        subscribed = Subscription.objects.filter(request=OuterRef("pk")).order_by("-pk")
+        # What came in another currency needs a review, and is never added to the request's.
+        received = Payment.objects.from_stripe().filter(
+            request=OuterRef("pk"), currency=OuterRef("currency")
+        )
+        refunds = Refund.objects.filter(
+            payment__request=OuterRef("pk"),
+            currency=OuterRef("currency"),
+            state__in=Refund.COUNTS,
+        )
+        disputes = Dispute.objects.filter(payment__request=OuterRef("pk"))
         return self.annotate(
+            subscription_status=Subquery(subscribed.values("status")[:1]),
+            subscription_ending=Exists(
+                subscribed.exclude(status__in=Subscription.ENDED).filter(
+                    Q(cancel_at_period_end=True) | Q(cancel_at__isnull=False)
+                )
+            ),
+            subscription_ends_at=Subquery(
+                subscribed.annotate(end=Coalesce("cancel_at", "current_period_end")).values("end")[
+                    :1
+                ]
+            ),
+            received_sum=_sum_of(received, "request"),
+            refunded_sum=_sum_of(refunds, "payment__request"),
+            has_open_dispute=Exists(disputes.exclude(state__in=Dispute.CLOSED)),
             has_live_attempt=Exists(
                 CheckoutAttempt.objects.filter(
                     request=OuterRef("pk"), state__in=CheckoutAttempt.LIVE
                 )
             ),
             link_delivery_state=Subquery(newest.values("state")[:1]),
+            has_payment_by_hand=Exists(
+                Payment.objects.filter(
+                    request=OuterRef("pk"), kind=Payment.Kind.BY_HAND, taken_back_at=None
+                )
+            ),
         )
 
     def overdue(self, now: datetime) -> Self:
@@ -66,9 +112,6 @@ class BillingRequest(models.Model):
         MARK_PAID = "mark_paid", _("Being marked as paid")
         UNLINK = "unlink", _("Being closed: the account is being unlinked")
 
-    # What the product can really charge today.
-    CHARGEABLE = (BillingType.ONE_TIME,)
-
     uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     number = models.CharField(_("number"), max_length=40, unique=True, editable=False)
     token = models.CharField(max_length=64, unique=True, default=new_token, editable=False)
@@ -84,6 +127,9 @@ class BillingRequest(models.Model):
     account_id = models.CharField(_("account"), max_length=64)
     livemode = models.BooleanField(_("live mode"))
     email = models.EmailField(_("e-mail"))
+    # One address a line.
+    cc = models.TextField(_("CC"), max_length=2000, blank=True)
+    bcc = models.EmailField(_("BCC"), blank=True)
     language = models.CharField(_("language"), max_length=15, blank=True)
     currency = models.CharField(_("currency"), max_length=3)
     amount_minor = models.BigIntegerField(_("amount"))
@@ -94,6 +140,9 @@ class BillingRequest(models.Model):
         choices=BillingType.choices,
         default=BillingType.ONE_TIME,
     )
+    # A recurring bill may end after so many payments, or before the first charge after a day.
+    ends_after = models.PositiveSmallIntegerField(_("number of payments"), null=True, blank=True)
+    ends_on = models.DateField(_("last day"), null=True, blank=True)
     success_url = models.URLField(_("success URL"), max_length=500)
     cancel_url = models.URLField(_("cancel URL"), max_length=500)
 
@@ -111,6 +160,9 @@ class BillingRequest(models.Model):
     created_at = models.DateTimeField(_("created"), default=timezone.now, editable=False)
     sent_at = models.DateTimeField(_("sent"), null=True, blank=True, editable=False)
     expires_at = models.DateTimeField(_("expires"), editable=False)
+    link_lifetime = models.DurationField(
+        _("link lifetime"), default=timedelta(hours=24), editable=False
+    )
     paid_at = models.DateTimeField(_("paid"), null=True, blank=True, editable=False)
     deleted_at = models.DateTimeField(_("deleted"), null=True, blank=True, editable=False)
 
@@ -121,6 +173,9 @@ class BillingRequest(models.Model):
     review_since = models.DateTimeField(null=True, blank=True, editable=False)
     review_reason = models.CharField(max_length=30, blank=True, editable=False)
     review_evidence = models.JSONField(default=dict, blank=True, editable=False)
+    # When the amount was changed under a link that somebody may have opened, and what it was.
+    amended_at = models.DateTimeField(null=True, blank=True, editable=False)
+    amended_from_minor = models.BigIntegerField(null=True, blank=True, editable=False)
     hold = models.CharField(max_length=10, choices=Hold.choices, blank=True, editable=False)
     hold_since = models.DateTimeField(null=True, blank=True, editable=False)
     hold_by = models.ForeignKey(
@@ -141,7 +196,7 @@ class BillingRequest(models.Model):
         ordering = ["-created_at", "-pk"]
         permissions = [
             ("resend_billingrequest", _("Can send the e-mail of a billing request again")),
-            ("refund_billingrequest", _("Can refund a billing request")),
+            ("refund_billingrequest", _("Can refund payments")),
             ("mark_paid_billingrequest", _("Can mark a billing request as paid")),
         ]
         indexes = [
@@ -160,11 +215,38 @@ class BillingRequest(models.Model):
                 condition=Q(status__in=["pending", "paid", "expired", "deleted"]),
                 name="wcb_request_status_known",
             ),
+            models.CheckConstraint(
+                condition=Q(ends_after=None, ends_on=None)
+                | (
+                    ~Q(billing_type="one_time")
+                    & (
+                        Q(ends_after=None, ends_on__isnull=False)
+                        | Q(ends_after__gt=1, ends_on=None)
+                    )
+                ),
+                name="wcb_request_one_end",
+            ),
         ]
 
     def __str__(self) -> str:
         # No e-mail address: Wagtail copies this into its log, which more people may read.
         return self.number
+
+    @property
+    def recipients(self) -> list[tuple[str, str]]:
+        """Everybody whom the client's mails go to, as role and address."""
+        copies = [("cc", address) for address in self.cc.split()]
+        return [("to", self.email), *copies, *([("bcc", self.bcc)] if self.bcc else [])]
+
+    @property
+    def terms(self) -> str:
+        """What a client agrees to by pressing Pay; another amount is another agreement."""
+        return f"{self.amount_minor} {self.currency}"
+
+    @property
+    def is_recurring(self) -> bool:
+        """Whether paying it starts a subscription."""
+        return self.billing_type != self.BillingType.ONE_TIME
 
     @property
     def live_attempt(self) -> bool:
@@ -175,6 +257,14 @@ class BillingRequest(models.Model):
         from .checkout import CheckoutAttempt
 
         return self.attempts.filter(state__in=CheckoutAttempt.LIVE).exists()
+
+    @property
+    def is_paid_by_hand(self) -> bool:
+        """Whether a payment that staff marked counts."""
+        annotated = self.__dict__.get("has_payment_by_hand")
+        if annotated is not None:
+            return bool(annotated)
+        return self.payments.filter(kind="by_hand", taken_back_at=None).exists()
 
     @property
     def is_over(self) -> bool:

@@ -65,6 +65,8 @@ class StripeConnection(models.Model):
     country = models.CharField(_("country"), max_length=2, blank=True)
     default_currency = models.CharField(_("default currency"), max_length=3, blank=True)
     charges_enabled = models.BooleanField(_("charges enabled"), default=False)
+    # Codes of what Stripe lets the account charge; empty while Stripe was not asked.
+    currencies = models.JSONField(_("currencies"), default=list, blank=True)
     # Whether the account's owner has answered Stripe's questions, and which are open.
     details_submitted = models.BooleanField(_("details submitted"), default=True)
     requirements = models.JSONField(_("what Stripe still needs"), default=list, blank=True)
@@ -91,6 +93,11 @@ class StripeConnection(models.Model):
     connected_by_name = models.CharField(max_length=150, blank=True)
     connected_at = models.DateTimeField(_("connected"), default=timezone.now)
     checked_at = models.DateTimeField(_("checked"), null=True, blank=True)
+    # Up to when Stripe's list of events was read, and when that was.
+    events_read_until = models.DateTimeField(null=True, blank=True)
+    events_read_at = models.DateTimeField(null=True, blank=True)
+    # Which of Stripe's portal configurations clients see; made once, with its own key.
+    portal_configuration_id = models.CharField(max_length=64, blank=True, editable=False)
     broken_at = models.DateTimeField(_("broken since"), null=True, blank=True)
     broken_why = models.CharField(_("why it is broken"), max_length=255, blank=True)
     unlinked_at = models.DateTimeField(_("unlinked"), null=True, blank=True)
@@ -127,6 +134,10 @@ class StripeConnection(models.Model):
         """Whether new bills can be sent and paid with it."""
         linked = bool(self.account_id) and self.unlinked_at is None
         return linked and self.broken_at is None and not self.is_copy
+
+    def charges(self, currency: str) -> bool:
+        """Whether it can be charged in this currency; any while Stripe has not said which."""
+        return not self.currencies or currency in self.currencies
 
     @property
     def is_copy(self) -> bool:

@@ -2,18 +2,19 @@
 
 from django.conf import settings
 from django.db import models
+from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from .billing import BillingRequest
-from .connection import WebhookEndpoint
+from .connection import StripeConnection, WebhookEndpoint
 
 
 class StripeEvent(models.Model):
     """One verified Stripe event in our inbox.
 
     Only ids are kept, as hints at what to ask Stripe about; the payload is never believed and
-    never stored.
+    never stored. *Given up* is what failed too often: it waits for staff, with its reason.
     """
 
     class State(models.TextChoices):
@@ -22,14 +23,22 @@ class StripeEvent(models.Model):
         NOT_OURS = "not_ours", _("Not ours")
         REFUSED = "refused", _("Refused")
         UNCHECKED = "unchecked", _("Not checked: account unlinked")
+        PARKED = "parked", _("Given up")
 
-    endpoint = models.ForeignKey(WebhookEndpoint, on_delete=models.PROTECT, related_name="events")
+    # One of the two: where it was delivered, or the account whose list of events named it.
+    endpoint = models.ForeignKey(
+        WebhookEndpoint, on_delete=models.PROTECT, null=True, blank=True, related_name="events"
+    )
+    connection = models.ForeignKey(
+        StripeConnection, on_delete=models.PROTECT, null=True, blank=True, related_name="events"
+    )
     event_id = models.CharField(max_length=255)
     type = models.CharField(_("type"), max_length=100)
     account = models.CharField(_("account"), max_length=64, blank=True)
     livemode = models.BooleanField(_("live mode"))
     object_id = models.CharField(max_length=255, blank=True)
     payment_intent_id = models.CharField(max_length=255, blank=True)
+    charge_id = models.CharField(max_length=255, blank=True)
     subscription_id = models.CharField(max_length=255, blank=True)
     invoice_id = models.CharField(max_length=255, blank=True)
     request_hint = models.CharField(max_length=255, blank=True)
@@ -49,6 +58,16 @@ class StripeEvent(models.Model):
         ordering = ["-received_at"]
         constraints = [
             models.UniqueConstraint(fields=["endpoint", "event_id"], name="wcb_event_once"),
+            models.UniqueConstraint(
+                fields=["connection", "event_id"],
+                condition=Q(endpoint=None),
+                name="wcb_listed_event_once",
+            ),
+            models.CheckConstraint(
+                condition=Q(endpoint=None, connection__isnull=False)
+                | Q(endpoint__isnull=False, connection=None),
+                name="wcb_event_has_one_origin",
+            ),
         ]
         indexes = [
             models.Index(fields=["state", "next_try_at"], name="wcb_event_due"),
@@ -70,13 +89,19 @@ class LogEntry(models.Model):
         CREATED = "created", _("Created")
         SENT = "sent", _("E-mail accepted")
         MAIL_FAILED = "mail_failed", _("E-mail failed")
+        MAIL_DROPPED = "mail_dropped", _("E-mail not sent")
+        MAIL_BOUNCED = "mail_bounced", _("E-mail bounced")
+        REMINDED = "reminded", _("Reminder accepted")
+        REMINDER_ASKED = "reminder_asked", _("Reminder asked for")
         RESENT = "resent", _("E-mail sent again")
         PAY_PRESSED = "pay_pressed", _("Pay pressed")
         PAYMENT_FAILED = "payment_failed", _("Payment failed")
         PROCESSING = "processing", _("Payment processing")
         PAYMENT = "payment", _("Payment received")
+        MARKED_PAID = "marked_paid", _("Marked as paid outside Stripe")
         PAID = "paid", _("Paid")
         EXPIRED = "expired", _("Expired")
+        EDITED = "edited", _("Edited")
         DELETED = "deleted", _("Deleted")
         RENEWED = "renewed", _("Renewed")
         TAKEN_BACK = "taken_back", _("Payment by hand taken back")
@@ -85,6 +110,18 @@ class LogEntry(models.Model):
         DEADLINE_MOVED = "deadline_moved", _("Deadline moved")
         REVIEW = "review", _("Needs review")
         REVIEWED = "reviewed", _("Reviewed")
+        RENEWAL_FAILED = "renewal_failed", _("Renewal failed")
+        SUBSCRIBED = "subscribed", _("Subscription started")
+        CANCEL_PLANNED = "cancel_planned", _("Subscription will end")
+        CANCEL_DROPPED = "cancel_dropped", _("Subscription goes on")
+        CANCELED = "canceled", _("Subscription cancelled")
+        CHANGE_REFUSED = "change_refused", _("Change of the subscription refused")
+        REFUND_ASKED = "refund_asked", _("Refund started")
+        REFUNDED = "refunded", _("Refunded")
+        REFUND_FAILED = "refund_failed", _("Refund failed")
+        DISPUTED = "disputed", _("Payment disputed")
+        DISPUTE_CHANGED = "dispute_changed", _("Dispute changed")
+        DISPUTE_CLOSED = "dispute_closed", _("Dispute closed")
         CHECKED = "checked", _("Checked with Stripe")
 
     class Cause(models.TextChoices):

@@ -10,11 +10,21 @@ from django.utils.translation import gettext_lazy as _
 from django.views.decorators.csrf import csrf_protect
 from django.views.decorators.http import require_POST, require_safe
 
-from ..errors import AccountLost, BillingError, NotAllowed, NotConnected, StripeUnavailable
+from ..errors import (
+    AccountLost,
+    BillingError,
+    LastDayOver,
+    NotAllowed,
+    NotConnected,
+    StripeUnavailable,
+    TermsChanged,
+)
 from ..gateway.checkout import open_checkout
 from ..gateway.reconcile import reconcile
 from ..mail.bill import bill_of
 from ..mail.moments import language_for
+from ..mail.receipts import receipts_of
+from ..mail.standing import can_manage, standing_of, subscription_of
 from ..models import BillingRequest, LogEntry
 from ..sealing import SecretUnreadable
 from . import limits
@@ -31,6 +41,16 @@ UNAVAILABLE = _(
 REFUSED = _(
     "The payment could not be started. Nothing was charged. "
     "Please try again later, or write to whoever sent you this link."
+)
+# Whose pages tell of payments; in review a subscription may have begun already.
+AFTERWARDS = frozenset(
+    {
+        PageState.PAID,
+        PageState.REFUNDED,
+        PageState.PAST_DUE,
+        PageState.ENDED,
+        PageState.REVIEW,
+    }
 )
 STATE_CHANGED = _("This bill was being changed at that moment. Please try again.")
 
@@ -62,7 +82,7 @@ def checkout(request: HttpRequest, token: str) -> HttpResponse:
     if wait:
         return slow_down(request, bill, wait)
     try:
-        opened = open_checkout(bill.pk)
+        opened = open_checkout(bill.pk, seen=request.POST.get("seen", ""))
     except (BillingError, SecretUnreadable) as error:
         return show_error(request, bill, error)
     if opened.url:
@@ -90,9 +110,9 @@ def come_back(request: HttpRequest, token: str) -> HttpResponse:
         return slow_down(request, bill, wait)
     asked = ask_stripe(bill, request.GET.get("session_id", ""))
     bill.refresh_from_db()
-    state = state_of(bill)
-    if state == PageState.PAID:
+    if bill.status == BillingRequest.Status.PAID:
         return SeeOther(bill.success_url)
+    state = state_of(bill)
     told = state in (PageState.PROCESSING, PageState.REVIEW)
     ended = state in (PageState.EXPIRED, PageState.DELETED)
     if told or (asked and ended):
@@ -135,6 +155,8 @@ def waiting_time(
 def show_error(request: HttpRequest, bill: BillingRequest, error: Exception) -> HttpResponse:
     """The page after a press on Pay that led nowhere."""
     bill.refresh_from_db()
+    if isinstance(error, (TermsChanged, LastDayOver)):
+        return show(request, bill, status=409, notice=error.sentence)
     if isinstance(error, NotAllowed):
         return show(request, bill, status=409, notice=STATE_CHANGED)
     if isinstance(error, (NotConnected, AccountLost, SecretUnreadable)):
@@ -167,18 +189,40 @@ def show(
 ) -> HttpResponse:
     """The page of the bill's state, or of the state given. ``more`` goes to the template.
 
-    ``notice`` is shown where the client can still pay; elsewhere the page itself is the news.
+    ``notice`` is shown where the client had a button; elsewhere the page itself is the news.
     """
     state = state or state_of(row)
-    language = language_for(row.language, get_language_from_request(request))
+    language = language_of(request, row)
     with override(language):
-        bill = bill_of(row)
-    addresses = {
-        "bill": bill,
-        "pay_url": reverse("client_billing:pay", args=[row.token]),
-        "checkout_url": reverse("client_billing:checkout", args=[row.token]),
+        context = {"bill": bill_of(row), **addresses_of(row)}
+        if state in AFTERWARDS:
+            context |= afterwards_of(row)
+    return render(request, language, state, status=status, **context, **more)
+
+
+def language_of(request: HttpRequest, row: BillingRequest) -> str:
+    """The bill's language, or else that of the browser."""
+    return language_for(row.language, get_language_from_request(request))
+
+
+def addresses_of(row: BillingRequest) -> dict[str, str]:
+    """Where the pages of a bill lead, on the host that shows them."""
+    names = ("pay", "checkout", "portal")
+    return {f"{name}_url": reverse(f"client_billing:{name}", args=[row.token]) for name in names}
+
+
+def afterwards_of(row: BillingRequest) -> dict[str, object]:
+    """What a client wants to know once money has come: receipts, and how a subscription stands."""
+    subscription = subscription_of(row) if row.is_recurring else None
+    return {
+        "receipts": [
+            (each, reverse("client_billing:receipt", args=[row.token, each.pk]))
+            for each in receipts_of(row)
+        ],
+        "standing": standing_of(subscription) if subscription else None,
+        "can_manage": bool(subscription and can_manage(subscription)),
+        "cannot_manage": bool(subscription and not subscription.has_ended),
     }
-    return render(request, language, state, status=status, **addresses, **more)
 
 
 def render(

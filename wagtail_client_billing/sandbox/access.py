@@ -67,7 +67,8 @@ def money(minor: int, currency: str) -> str:
 
 
 def in_words(seconds: int) -> str:
-    """A length of time such as "1 h 30 min"; empty for none."""
-    hours, rest = divmod(seconds, 3600)
-    parts = [(hours, "h"), (rest // 60, "min"), (rest % 60, "s")]
+    """A length of time such as "1 h 30 min" or "31 days 2 h"; empty for none."""
+    days = seconds // 86400 if seconds >= 2 * 86400 else 0
+    hours, rest = divmod(seconds - days * 86400, 3600)
+    parts = [(days, "days"), (hours, "h"), (rest // 60, "min"), (rest % 60, "s")]
     return " ".join(f"{number} {unit}" for number, unit in parts if number)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +23,7 @@ from . import (
     books,
     connections,
     deliveries,
+    due,
     expansion,
     faults,
     idempotency,
@@ -30,12 +32,12 @@ from . import (
     params,
     platforms,
     routes,
-    sessions,
     shapes,
 )
 from .problems import ApiProblem, unknown_parameter
 
 KEEP_CALLS = 5000  # rows in the log
+pause: Callable[[float], None] = time.sleep  # for the faults "slow" and "hold"
 
 
 @dataclass
@@ -48,6 +50,8 @@ class Exchange:
     idempotency_key: str
     page_url: str
     onboarding_url: str
+    invoice_url: str
+    portal_url: str
     request_id: str = field(default_factory=lambda: ids.new("req", 14))
     params: dict[str, Any] = field(default_factory=dict)
     caller: keys.Caller | None = None
@@ -90,6 +94,8 @@ def _exchange(request: HttpRequest, rest: str) -> Exchange:
         raw = request.body.decode("utf-8", "replace")
     page = reverse("client_billing_sandbox:checkout", kwargs={"session_id": "ID"})
     link = reverse("client_billing_sandbox:onboarding", kwargs={"token": "TOKEN"})
+    invoice = reverse("client_billing_sandbox:invoice", kwargs={"invoice_id": "ID"})
+    portal = reverse("client_billing_sandbox:portal", kwargs={"session_id": "ID"})
     return Exchange(
         method=method,
         path="/" + rest.strip("/"),
@@ -97,12 +103,14 @@ def _exchange(request: HttpRequest, rest: str) -> Exchange:
         idempotency_key=request.headers.get("Idempotency-Key", "") if method == "POST" else "",
         page_url=request.build_absolute_uri(page).replace("/ID/", "/{id}/"),
         onboarding_url=request.build_absolute_uri(link).replace("/TOKEN/", "/{token}/"),
+        invoice_url=request.build_absolute_uri(invoice).replace("/ID/", "/{id}/"),
+        portal_url=request.build_absolute_uri(portal).replace("/ID/", "/{id}/"),
     )
 
 
 def _answer(exchange: Exchange, request: HttpRequest) -> tuple[int, dict[str, Any]]:
     if exchange.fault.slow_ms:
-        time.sleep(exchange.fault.slow_ms / 1000)
+        pause(exchange.fault.slow_ms / 1000)
     refusal = faults.refusal(exchange.fault.answer)
     if refusal:
         raise refusal
@@ -139,13 +147,20 @@ def _execute(
     claim: idempotency.Claim | None,
 ) -> tuple[int, dict[str, Any]]:
     if exchange.fault.hold_ms:
-        time.sleep(exchange.fault.hold_ms / 1000)
-    sessions.end_due()
+        pause(exchange.fault.hold_ms / 1000)
+    due.apply()
     try:
         if exchange.fault.answer == "500":
             raise faults.breakdown()
         exchange.params = exchange.decoded()
-        call = routes.Call(caller, exchange.params, exchange.page_url, exchange.onboarding_url)
+        call = routes.Call(
+            caller,
+            exchange.params,
+            page_url=exchange.page_url,
+            onboarding_url=exchange.onboarding_url,
+            invoice_url=exchange.invoice_url,
+            portal_url=exchange.portal_url,
+        )
         with books.write() if route.changes else books.read() as db:
             body = route.answer(db, call, id)
             body = expansion.expand(db, caller, body, _paths(exchange.params))

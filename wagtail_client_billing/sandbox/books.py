@@ -177,20 +177,95 @@ def payments(
     """PaymentIntents, plus ``account``: by default those whose money has moved.
 
     ``status=None`` gives all (declined, processing, failed ones too). ``metadata_request``
-    compares the ``wcb_request`` of the session that was paid.
+    compares the ``wcb_request`` of the session or of the subscription that was paid.
     """
     if status is not None:
         filters["status"] = status
     found = _chosen(_documents("payment_intent"), filters)
     if metadata_request is not None:
-        mine = {d["payment_intent"] for d in sessions(metadata_request) if d["payment_intent"]}
+        mine = {d["payment_intent"] for d in sessions(metadata_request)}
+        by_invoice = _intents()
+        mine |= {by_invoice[d["id"]] for d in _invoices_for(metadata_request)}
         found = [d for d in found if d["id"] in mine]
     return found
+
+
+def subscriptions(metadata_request: str | None = None, **filters: Any) -> list[dict[str, Any]]:
+    """Subscriptions, plus ``account``; ``metadata_request`` compares ``wcb_request``.
+
+    They are as they were when something last looked: see ``due.apply``.
+    """
+    found = _chosen(_documents("subscription"), filters)
+    if metadata_request is not None:
+        wanted = str(metadata_request)
+        found = [d for d in found if d["metadata"].get("wcb_request") == wanted]
+    return found
+
+
+def invoices(subscription: str | None = None, **filters: Any) -> list[dict[str, Any]]:
+    """Invoices, plus ``account``, of one subscription or of all."""
+    found = _chosen(_documents("invoice"), filters)
+    return [d for d in found if subscription in (None, _subscription_of(d))]
+
+
+def _subscription_of(invoice: dict[str, Any]) -> str:
+    return str(invoice["parent"]["subscription_details"]["subscription"])
+
+
+def _invoices_for(metadata_request: str) -> list[dict[str, Any]]:
+    mine = {d["id"] for d in subscriptions(metadata_request)}
+    mine |= {d["subscription"] for d in sessions(metadata_request)}
+    return [d for d in invoices() if _subscription_of(d) in mine]
+
+
+def _intents() -> dict[str, str]:
+    """Invoice → PaymentIntent."""
+    payments = _documents("invoice_payment")
+    return {d["invoice"]: d["payment"]["payment_intent"] for d in payments}
+
+
+def money(metadata_request: str) -> list[dict[str, Any]]:
+    """Every payment that succeeded for a request, in minor units, oldest first.
+
+    ``source`` is the PaymentIntent of a one-time session or the invoice of a subscription,
+    ``intent`` the PaymentIntent. ``refunded`` leaves failed refunds out and counts pending ones;
+    ``disputed`` is what banks took back and did not return.
+    """
+    by_invoice = _intents()
+    sources = {by_invoice[d["id"]]: d["id"] for d in _invoices_for(metadata_request)}
+    return [
+        {
+            "source": sources.get(payment["id"], payment["id"]),
+            "intent": payment["id"],
+            "paid": payment["amount_received"],
+            "refunded": sum(
+                refund["amount"]
+                for refund in refunds(payment_intent=payment["id"])
+                if refund["status"] not in ("failed", "canceled")
+            ),
+            "disputed": sum(
+                dispute["amount"]
+                for dispute in disputes(payment_intent=payment["id"])
+                if dispute["status"] != "won"
+            ),
+        }
+        for payment in payments(metadata_request)
+    ]
 
 
 def charges(**filters: Any) -> list[dict[str, Any]]:
     """Charges, plus ``account``."""
     return _chosen(_documents("charge"), filters)
+
+
+def refunds(**filters: Any) -> list[dict[str, Any]]:
+    """Refunds, plus ``account``: failed ones too."""
+    return _chosen(_documents("refund"), filters)
+
+
+def disputes(**filters: Any) -> list[dict[str, Any]]:
+    """Disputes, plus ``account``."""
+    return _chosen(_documents("dispute"), filters)
 
 
 def endpoints(**filters: Any) -> list[dict[str, Any]]:

@@ -15,10 +15,11 @@ import logging
 import sqlite3
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
-from . import books, events, objects
+from . import books, clock, events, objects
 
 logger = logging.getLogger(__name__)
 
@@ -28,6 +29,7 @@ BACK_OFF = (1.0, 3.0, 10.0, 30.0)  # seconds after each failed try; then it is g
 CLAIM_LASTS = 40.0  # seconds after which another process may take a claimed delivery
 ORDERS = {"oldest": "id", "newest": "id DESC", "shuffled": "random()"}
 POLL = 0.5  # seconds between two looks at the books while something is expected
+SOON = 24 * 3600  # seconds: a renewal further off does not keep the thread
 IDLE_ENDS = 5.0  # seconds without anything to do after which the thread ends
 
 _lock = threading.Lock()
@@ -106,8 +108,18 @@ def _claim(row: sqlite3.Row) -> bool:
         )
 
 
-def _send(row: sqlite3.Row) -> None:
-    """Try one claimed delivery and write down what came of it."""
+def try_once(row: sqlite3.Row, post: Callable[[str, str, str], int]) -> bool:
+    """Claim a delivery, send it by ``post(url, body, signature)``, write down what came of it.
+
+    ``post`` returns the HTTP status, or raises ``OSError``. False if another has claimed it.
+    """
+    if not _claim(row):
+        return False
+    _send(row, post)
+    return True
+
+
+def _send(row: sqlite3.Row, post: Callable[[str, str, str], int]) -> None:
     with books.read() as db:
         endpoint = objects.find(db, "webhook_endpoint", row["endpoint"])
         event = objects.find(db, "event", row["event"])
@@ -121,7 +133,7 @@ def _send(row: sqlite3.Row) -> None:
     else:
         body = json.dumps(payload, indent=2)
         try:
-            answer = _post(row["url"], body, signature(endpoint.extra["secret"], body, _now()))
+            answer = post(row["url"], body, signature(endpoint.extra["secret"], body, _now()))
         except NotLoopback as problem:
             final, error = True, str(problem)
         except (OSError, http.client.HTTPException) as problem:
@@ -154,7 +166,10 @@ def _now() -> int:
     return int(time.time())
 
 
-def _due(db: sqlite3.Connection, order: str, *, ignore_back_off: bool) -> list[sqlite3.Row]:
+def waiting(
+    db: sqlite3.Connection, order: str = "oldest", *, ignore_back_off: bool = False
+) -> list[sqlite3.Row]:
+    """The deliveries that are to be sent now, in an order."""
     now = time.time()
     sql = (
         "SELECT * FROM deliveries WHERE (state = 'due' AND next_try_at <= ?) "
@@ -167,24 +182,28 @@ def _due(db: sqlite3.Connection, order: str, *, ignore_back_off: bool) -> list[s
 
 
 def deliver_due(*, order: str | None = None, ignore_back_off: bool = False) -> int:
-    """One round, in this thread: end the sessions whose time has come, send what is due.
+    """One round, in this thread: let happen what the clock has brought, send what is due.
 
     ``order`` is "oldest", "newest" or "shuffled" (default: what the page chose). With
     ``ignore_back_off`` failed tries are repeated at once. Sends even while deliveries are held.
     Returns how many deliveries were tried.
     """
-    from . import sessions  # it records events, which are delivered here
+    from . import due  # it records events, which are delivered here
 
-    sessions.end_due()
+    due.apply()
     with books.read() as db:
         chosen = order or books.noted(db, "delivery_order", "oldest")
-        rows = _due(db, chosen, ignore_back_off=ignore_back_off)
-    tried = 0
-    for row in rows:
-        if _claim(row):
-            _send(row)
-            tried += 1
-    return tried
+        rows = waiting(db, chosen, ignore_back_off=ignore_back_off)
+    return sum(try_once(row, _post) for row in rows)
+
+
+def swallow(row: sqlite3.Row) -> None:
+    """Lose a delivery silently."""
+    with books.write() as db:
+        db.execute(
+            "UPDATE deliveries SET state = 'swallowed' WHERE id = ? AND event = ?",
+            (row["id"], row["event"]),
+        )
 
 
 def fire_again(event_id: str) -> int:
@@ -237,12 +256,15 @@ def wake() -> None:
 
 
 def _expected() -> bool:
-    """Whether anything is waiting: a delivery, or the end of an open session."""
+    """Whether anything is waiting: a delivery, the end of a session, a renewal within a day."""
     with books.read() as db:
         return (
             db.execute(
                 "SELECT 1 FROM deliveries WHERE state IN ('due', 'sending') UNION ALL "
-                "SELECT 1 FROM objects WHERE kind = 'checkout.session' AND state = 'open' LIMIT 1"
+                "SELECT 1 FROM objects WHERE kind = 'checkout.session' AND state = 'open' UNION ALL "
+                "SELECT 1 FROM objects WHERE kind IN ('subscription', 'invoice') "
+                "AND state IN ('active', 'past_due', 'open') AND ends_at <= ? LIMIT 1",
+                (clock.now(db) + SOON,),
             ).fetchone()
             is not None
         )
@@ -262,10 +284,10 @@ def _run() -> None:
     while automatic and not _stop.is_set():
         tried = 0
         try:
-            from . import sessions
+            from . import due
 
             if held():
-                sessions.end_due()
+                due.apply()
             else:
                 tried = deliver_due()
             idle = not _expected()

@@ -70,7 +70,9 @@ def _listening(db: sqlite3.Connection, event: Record) -> list[sqlite3.Row]:
 def pending_webhooks(db: sqlite3.Connection, event_id: str) -> int:
     """How many endpoints have not answered 2xx yet, as far as Stripe would know."""
     row = db.execute(
-        "SELECT COUNT(*) FROM deliveries WHERE event = ? AND state != 'delivered'", (event_id,)
+        "SELECT COUNT(DISTINCT endpoint) FROM deliveries WHERE event = :event AND endpoint NOT IN "
+        "(SELECT endpoint FROM deliveries WHERE event = :event AND state = 'delivered')",
+        {"event": event_id},
     ).fetchone()
     return int(row[0])
 

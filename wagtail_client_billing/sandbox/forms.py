@@ -45,6 +45,24 @@ class ClockForm(forms.Form):
     minutes = forms.IntegerField(label="Minutes", min_value=1, max_value=60 * 24 * 400, initial=60)
 
 
+class MonthForm(forms.Form):
+    """By how many months the clock moves."""
+
+    months = forms.IntegerField(min_value=1, max_value=36)
+
+
+class RefundForm(forms.Form):
+    """How much goes back, as people write it; nothing: all that is left."""
+
+    amount = forms.DecimalField(required=False, min_value=0, max_digits=15, decimal_places=3)
+
+
+class SlowRefundsForm(forms.Form):
+    """Whether new refunds wait."""
+
+    slow = forms.BooleanField(label="New refunds stay pending", required=False)
+
+
 class FaultForm(forms.Form):
     """A fault to switch on."""
 

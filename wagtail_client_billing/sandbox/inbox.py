@@ -135,8 +135,6 @@ def inbox_page(request: HttpRequest) -> HttpResponse:
             "mails": rows(),
             "smtp_port": smtp_port(),
             "host": HOST,
-            "user": USER,
-            "password": PASSWORD,
         },
     )
 

@@ -144,6 +144,21 @@ def ending(db: sqlite3.Connection, kind: str, state: str, until: int) -> list[Re
     return [_record(row) for row in rows]
 
 
+def linked(db: sqlite3.Connection, kind: str, name: str, value: str) -> list[Record]:
+    """Objects whose ``extra`` says this under a name, oldest first."""
+    rows = db.execute(
+        "SELECT * FROM objects WHERE kind = ? AND json_extract(extra, ?) = ? ORDER BY seq",
+        (kind, f"$.{name}", value),
+    )
+    return [_record(row) for row in rows]
+
+
+def having(params: Mapping[str, Any], *names: str) -> Callable[[Record], bool]:
+    """For ``page``: whether the fields of these names are what the parameters ask for, if any."""
+    wanted = {name: params[name] for name in names if name in params}
+    return lambda record: all(record.doc.get(name) == value for name, value in wanted.items())
+
+
 def page(
     db: sqlite3.Connection,
     scope: Scope,

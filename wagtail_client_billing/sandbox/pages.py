@@ -12,6 +12,7 @@ from . import (
     books,
     clock,
     deliveries,
+    due,
     faults,
     ids,
     inbox,
@@ -21,7 +22,7 @@ from . import (
     sessions,
 )
 from .access import moment, money, show
-from .forms import AccountForm, ClockForm, FaultForm, HoldForm, KeyForm
+from .forms import AccountForm, ClockForm, FaultForm, HoldForm, KeyForm, MonthForm
 
 NEWEST = 100  # rows on a page
 
@@ -71,7 +72,7 @@ def event_rows(limit: int = NEWEST) -> list[dict[str, Any]]:
 
 @access.page("GET")
 def home(request: HttpRequest) -> HttpResponse:
-    sessions.end_due()
+    due.apply()
     deliveries.wake()
     return show(
         request,
@@ -92,7 +93,7 @@ def home(request: HttpRequest) -> HttpResponse:
 
 @access.page("GET")
 def sessions_page(request: HttpRequest) -> HttpResponse:
-    sessions.end_due()
+    due.apply()
     return show(request, "sessions.html", {"sessions": session_rows()})
 
 
@@ -239,9 +240,11 @@ def change_account(request: HttpRequest, account: str) -> HttpResponse:
 
 @access.page("POST")
 def advance_clock(request: HttpRequest) -> HttpResponse:
-    form = ClockForm(request.POST)
-    if form.is_valid():
-        clock.advance(minutes=form.cleaned_data["minutes"])
+    by_minutes, by_months = ClockForm(request.POST), MonthForm(request.POST)
+    if by_minutes.is_valid():
+        clock.advance(minutes=by_minutes.cleaned_data["minutes"])
+    elif by_months.is_valid():
+        clock.advance_months(by_months.cleaned_data["months"])
     return HttpResponseRedirect(_home() + "#clock")
 
 

@@ -9,7 +9,11 @@ from typing import Any
 from . import objects, params
 from .keys import Caller
 
-LIST_INTENTS: dict[str, params.Checker] = {**params.PAGING, "created": params.moment}
+LIST_INTENTS: dict[str, params.Checker] = {
+    **params.PAGING,
+    "created": params.moment,
+    "customer": params.string(),
+}
 LIST_CHARGES: dict[str, params.Checker] = {**LIST_INTENTS, "payment_intent": params.string()}
 
 
@@ -22,7 +26,8 @@ def retrieve_intent(
 
 def list_intents(db: sqlite3.Connection, caller: Caller, raw: Mapping[str, Any]) -> dict[str, Any]:
     checked = params.check(raw, LIST_INTENTS)
-    return objects.page(db, caller, "payment_intent", "/v1/payment_intents", checked)
+    keep = objects.having(checked, "customer")
+    return objects.page(db, caller, "payment_intent", "/v1/payment_intents", checked, keep=keep)
 
 
 def retrieve_charge(
@@ -34,12 +39,5 @@ def retrieve_charge(
 
 def list_charges(db: sqlite3.Connection, caller: Caller, raw: Mapping[str, Any]) -> dict[str, Any]:
     checked = params.check(raw, LIST_CHARGES)
-    intent = checked.get("payment_intent")
-    return objects.page(
-        db,
-        caller,
-        "charge",
-        "/v1/charges",
-        checked,
-        keep=lambda record: intent is None or record.doc["payment_intent"] == intent,
-    )
+    keep = objects.having(checked, "customer", "payment_intent")
+    return objects.page(db, caller, "charge", "/v1/charges", checked, keep=keep)

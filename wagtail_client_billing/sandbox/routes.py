@@ -8,7 +8,20 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from . import connect_api, payments, platforms, sessions, shapes, webhook_endpoints
+from . import (
+    connect_api,
+    country_specs,
+    disputes,
+    invoices,
+    payments,
+    platforms,
+    portal,
+    refunds,
+    sessions,
+    shapes,
+    subscriptions,
+    webhook_endpoints,
+)
 from . import params as parameters
 from .keys import Caller
 from .problems import no_access, unknown_url
@@ -24,6 +37,8 @@ class Call:
     params: Mapping[str, Any]
     page_url: str  # our checkout page, with {id}
     onboarding_url: str  # our page for the owner of a new account, with {token}
+    invoice_url: str  # our page of an invoice, with {id}
+    portal_url: str  # our customer portal, with {id}
 
 
 Answer = Callable[[sqlite3.Connection, Call, str], Body]
@@ -52,8 +67,17 @@ def _account(db: sqlite3.Connection, call: Call, id: str) -> Body:
     return shapes.account(row)
 
 
+def _country_spec(db: sqlite3.Connection, call: Call, id: str) -> Body:
+    parameters.check(call.params, {})
+    return country_specs.retrieve(id)
+
+
 def _create_session(db: sqlite3.Connection, call: Call, id: str) -> Body:
-    return sessions.create(db, call.caller, call.params, call.page_url)
+    return sessions.create(db, call.caller, call.params, call.page_url, call.invoice_url)
+
+
+def _create_portal(db: sqlite3.Connection, call: Call, id: str) -> Body:
+    return portal.create_session(db, call.caller, call.params, call.portal_url)
 
 
 def _create_link(db: sqlite3.Connection, call: Call, id: str) -> Body:
@@ -75,6 +99,7 @@ def _one(function: Single) -> Answer:
 _TABLE: tuple[tuple[str, str, str, Answer], ...] = (
     ("GET", "/v1/account", "connected_account_read", _account),
     ("GET", "/v1/accounts/{id}", "connected_account_read", _account),
+    ("GET", "/v1/country_specs/{id}", "connected_account_read", _country_spec),
     ("POST", "/v1/checkout/sessions", "checkout_session_write", _create_session),
     ("GET", "/v1/checkout/sessions", "checkout_session_read", _all(sessions.list_all)),
     ("GET", "/v1/checkout/sessions/{id}", "checkout_session_read", _one(sessions.retrieve)),
@@ -89,6 +114,38 @@ _TABLE: tuple[tuple[str, str, str, Answer], ...] = (
     ("GET", "/v1/payment_intents/{id}", "payment_intent_read", _one(payments.retrieve_intent)),
     ("GET", "/v1/charges", "charge_read", _all(payments.list_charges)),
     ("GET", "/v1/charges/{id}", "charge_read", _one(payments.retrieve_charge)),
+    ("POST", "/v1/refunds", "refund_write", _all(refunds.create)),
+    ("GET", "/v1/refunds", "refund_read", _all(refunds.list_all)),
+    ("GET", "/v1/refunds/{id}", "refund_read", _one(refunds.retrieve)),
+    ("POST", "/v1/refunds/{id}", "refund_write", _one(refunds.change)),
+    ("GET", "/v1/disputes", "dispute_read", _all(disputes.list_all)),
+    ("GET", "/v1/disputes/{id}", "dispute_read", _one(disputes.retrieve)),
+    ("GET", "/v1/subscriptions", "subscription_read", _all(subscriptions.list_all)),
+    ("GET", "/v1/subscriptions/{id}", "subscription_read", _one(subscriptions.retrieve)),
+    ("POST", "/v1/subscriptions/{id}", "subscription_write", _one(subscriptions.change)),
+    ("DELETE", "/v1/subscriptions/{id}", "subscription_write", _one(subscriptions.cancel)),
+    ("GET", "/v1/invoices", "invoice_read", _all(invoices.list_all)),
+    ("GET", "/v1/invoices/{id}", "invoice_read", _one(invoices.retrieve)),
+    ("GET", "/v1/invoice_payments", "invoice_read", _all(invoices.list_payments)),
+    (
+        "POST",
+        "/v1/billing_portal/configurations",
+        "customer_portal_write",
+        _all(portal.create_configuration),
+    ),
+    (
+        "GET",
+        "/v1/billing_portal/configurations",
+        "customer_portal_read",
+        _all(portal.list_configurations),
+    ),
+    (
+        "POST",
+        "/v1/billing_portal/configurations/{id}",
+        "customer_portal_write",
+        _one(portal.change_configuration),
+    ),
+    ("POST", "/v1/billing_portal/sessions", "customer_portal_write", _create_portal),
     ("POST", "/v1/webhook_endpoints", "webhook_write", _all(webhook_endpoints.create)),
     ("GET", "/v1/webhook_endpoints", "webhook_read", _all(webhook_endpoints.list_all)),
     ("GET", "/v1/webhook_endpoints/{id}", "webhook_read", _one(webhook_endpoints.retrieve)),

@@ -1,8 +1,9 @@
 """The tables of the books.
 
 ``objects`` holds every Stripe object as the JSON that the API returns (``doc``), with the few
-columns that are searched or changed conditionally: ``state`` (a session's status) and ``ends_at``
-(sandbox time at which a session ends). ``extra`` is what we know and Stripe does not show.
+columns that are searched or changed conditionally: ``state`` (the status of what has one) and
+``ends_at`` (sandbox time at which a session ends, a subscription renews or ends, an invoice is
+tried again). ``extra`` is what we know and Stripe does not show.
 Times are Unix seconds.
 """
 

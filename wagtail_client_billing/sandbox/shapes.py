@@ -88,6 +88,7 @@ def session(
     texts = params.get("custom_text", {})
     places = ("after_submit", "shipping_address", "submit", "terms_of_service_acceptance")
     consent = params.get("consent_collection")
+    recurring = params["mode"] == "subscription"
     return {
         "id": id,
         "object": "checkout.session",
@@ -110,13 +111,17 @@ def session(
         "custom_fields": [],
         "custom_text": {place: texts.get(place) for place in places},
         "customer": None,
-        "customer_creation": params.get("customer_creation", "if_required"),
+        "customer_creation": "always"
+        if recurring
+        else params.get("customer_creation", "if_required"),
         "customer_details": customer_details(email) if email else None,
         "customer_email": email,
         "discounts": [],
         "expires_at": params["expires_at"],
         "invoice": None,
-        "invoice_creation": {
+        "invoice_creation": None
+        if recurring
+        else {
             "enabled": False,
             "invoice_data": {
                 "account_tax_ids": None,
@@ -135,7 +140,7 @@ def session(
         "origin_context": None,
         "payment_intent": None,
         "payment_link": None,
-        "payment_method_collection": "if_required",
+        "payment_method_collection": "always" if recurring else "if_required",
         "payment_method_configuration_details": None,
         "payment_method_options": {},
         "payment_method_types": ["card"],
@@ -176,6 +181,7 @@ def line_item(item: Mapping[str, Any], *, livemode: bool, created: int) -> dict[
     """A session's line item with the price that Stripe makes of inline ``price_data``."""
     price = item["price_data"]
     amount = price["unit_amount"] * item["quantity"]
+    recurring = price.get("recurring")
     return {
         "id": ids.new("li"),
         "object": "item",
@@ -198,11 +204,18 @@ def line_item(item: Mapping[str, Any], *, livemode: bool, created: int) -> dict[
             "metadata": {},
             "nickname": None,
             "product": ids.new("prod", 14),
-            "recurring": None,
+            "recurring": recurring
+            and {
+                "interval": recurring["interval"],
+                "interval_count": recurring["interval_count"],
+                "meter": None,
+                "trial_period_days": None,
+                "usage_type": "licensed",
+            },
             "tax_behavior": price.get("tax_behavior", "unspecified"),
             "tiers_mode": None,
             "transform_quantity": None,
-            "type": "one_time",
+            "type": "recurring" if recurring else "one_time",
             "unit_amount": price["unit_amount"],
             "unit_amount_decimal": str(price["unit_amount"]),
         },

@@ -2,7 +2,17 @@
 
 from django.urls import path
 
-from . import api, checkout_pages, connect_pages, inbox, pages
+from . import (
+    api,
+    checkout_pages,
+    connect_pages,
+    inbox,
+    invoice_pages,
+    pages,
+    payment_pages,
+    portal_pages,
+    subscription_pages,
+)
 
 app_name = "client_billing_sandbox"
 
@@ -12,9 +22,13 @@ urlpatterns = [
     path("stripe/<path:rest>", api.api, name="api"),
     path("checkout/<str:session_id>/", checkout_pages.checkout_page, name="checkout"),
     path("checkout/<str:session_id>/later/", checkout_pages.later_page, name="later"),
+    path("invoice/<str:invoice_id>/", invoice_pages.invoice_page, name="invoice"),
+    path("portal/<str:session_id>/", portal_pages.portal_page, name="portal"),
     path("onboarding/<str:token>/", connect_pages.onboarding_page, name="onboarding"),
     path("connected/end/", connect_pages.disconnect, name="disconnect"),
     path("sessions/", pages.sessions_page, name="sessions"),
+    path("payments/", payment_pages.payments_page, name="payments"),
+    path("subscriptions/", subscription_pages.subscriptions_page, name="subscriptions"),
     path("calls/", pages.calls_page, name="calls"),
     path("events/", pages.events_page, name="events"),
     path("events/<str:event_id>/again/", pages.fire_again, name="fire_again"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Mapping
+from fnmatch import fnmatchcase
 from typing import Any
 
 from . import events, ids, objects, params, shapes
@@ -127,7 +128,7 @@ def list_events(db: sqlite3.Connection, caller: Caller, raw: Mapping[str, Any]) 
     success = checked.get("delivery_success")
 
     def keep(record: Record) -> bool:
-        if wanted and record.doc["type"] not in wanted:
+        if wanted and not any(fnmatchcase(record.doc["type"], pattern) for pattern in wanted):
             return False
         return success is None or success == (events.pending_webhooks(db, record.id) == 0)
 

@@ -5,7 +5,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from wagtail_client_billing import sealing
-from wagtail_client_billing.models import StripeConnection, WebhookEndpoint
+from wagtail_client_billing.models import MailServer, StripeConnection, WebhookEndpoint
 
 
 class Command(BaseCommand):
@@ -38,6 +38,16 @@ class Command(BaseCommand):
                 pk=endpoint.pk, sealed_secrets=endpoint.sealed_secrets
             )
             sealed += same_secrets.update(sealed_secrets=new_secrets)
+        for server in MailServer.objects.exclude(sealed_password=""):
+            try:
+                new_password = sealing.rotate(server.sealed_password)
+            except sealing.SecretUnreadable:
+                unreadable.append(f"the password of mail server {server}")
+                continue
+            same_server = MailServer.objects.filter(
+                pk=server.pk, sealed_password=server.sealed_password
+            )
+            sealed += same_server.update(sealed_password=new_password)
         if options["verbosity"]:
             self.stdout.write(f"Sealed anew: {sealed}.")
         if unreadable:

@@ -6,6 +6,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandParser
 
 from wagtail_client_billing import tasks
+from wagtail_client_billing.gateway import webhooks
 
 # Cron starts the next one after a minute. During an outage there is always something left.
 START_NO_ROUND_AFTER_SECONDS = 40
@@ -19,8 +20,17 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--once", action="store_true", help="One round, whatever is left.")
+        parser.add_argument(
+            "--replay",
+            action="store_true",
+            help="First makes the Stripe events due again that were given up.",
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
+        if options["replay"]:
+            replayed = webhooks.replay()
+            if options["verbosity"]:
+                self.stdout.write(f"Events to try again: {replayed}.")
         done = 0
         # What one round does can make the next one due: a payment asks for a receipt.
         enough = time.monotonic() + START_NO_ROUND_AFTER_SECONDS

@@ -15,7 +15,7 @@ from example_project.home.models import HomePage, StandardPage
 from wagtail_client_billing.models import AgencySettings, SiteBillingSettings
 
 PASSWORD = "demo"
-BILLING_RIGHTS = ("view", "add", "change", "delete", "resend")
+BILLING_RIGHTS = ("view", "add", "change", "delete", "resend", "mark_paid")
 
 
 @dataclass(frozen=True)
