@@ -15,14 +15,17 @@ from wagtail_client_billing.models import (
 )
 
 STATUSES = ("pending", "paid", "expired", "deleted")
-_numbers, _sites = itertools.count(1), itertools.count(1)
 
 
 def make_sites(count, root_page):
-    """Sites with a billing address of their own, every other one."""
+    """Sites with a billing address of their own, every other one.
+
+    Numbered on from those that there are, so that no test knows what another one made.
+    """
+    made = Site.objects.count()
     sites = Site.objects.bulk_create(
         Site(hostname=f"site{n}.example.com", site_name=f"Site {n}", root_page=root_page)
-        for n in itertools.islice(_sites, count)
+        for n in range(made, made + count)
     )
     SiteBillingSettings.objects.bulk_create(
         SiteBillingSettings(site=site, billing_address=f"https://pay{site.pk}.example.com")
@@ -36,8 +39,9 @@ def make_many(count, sites, *, livemode=True):
     now = timezone.now()
     every = itertools.cycle(sites)
     rows = []
+    made = BillingRequest.objects.count()
     for n in range(count):
-        number, site, status = next(_numbers), next(every), STATUSES[n % 4]
+        number, site, status = made + n + 1, next(every), STATUSES[n % 4]
         rows.append(
             BillingRequest(
                 number=f"BR-2026-{number:06}",
