@@ -126,6 +126,24 @@ def test_a_refused_end_is_asked_for_every_day_until_stripe_sets_it(subscribe, no
     assert theirs(bill)["cancel_at"] and SubscriptionChange.objects.get().state == "done"
 
 
+def test_an_end_on_which_stripe_stumbles_is_asked_for_under_another_key_the_next_day(
+    subscribe, now
+):
+    """Stripe repeats its error 500 under the same key. Found by the machine, seed 1623952987."""
+    bill = subscribe(ends_after=2)
+    first_key = SubscriptionChange.objects.get().idempotency_key
+    faults.add("500", path="/v1/subscriptions", method="POST", times=1)
+    for _minute in range(2):
+        now(minutes=3)
+        sweep()
+    change = SubscriptionChange.objects.get()
+    assert (change.state, theirs(bill)["cancel_at"]) == ("asking", None)
+    assert change.idempotency_key != first_key
+    now(hours=25)
+    sweep()
+    assert theirs(bill)["cancel_at"] and SubscriptionChange.objects.get().state == "done"
+
+
 def test_a_refused_end_is_in_time_all_the_same(subscribe, now):
     """Nobody waits for the next day when the last charge has been made."""
     bill = subscribe(ends_after=2)
