@@ -64,6 +64,16 @@ def test_the_card_of_one_that_goes_on(subscription, urls, detail, alice, client_
     assert len(listed.context["object_list"]) == 1
 
 
+def test_the_card_says_that_a_bank_is_working_on_a_charge(subscription, detail):
+    assert "bank" not in card(detail())
+    Subscription.objects.update(renewal_processing_since=timezone.now() - timedelta(days=2))
+    since = day(timezone.now() - timedelta(days=2))
+    working = f"bank has been working on a charge since {since}."
+    assert working in card(detail())
+    Subscription.objects.update(status="canceled", ended_at=timezone.now())
+    assert working in card(detail()) and "Nothing else is charged." in card(detail())
+
+
 def test_cancel_at_the_end_of_the_period_and_keep(
     bill, subscription, urls, detail, post, alice, client_for, admin_url
 ):

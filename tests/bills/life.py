@@ -118,7 +118,7 @@ def mails_that_follow(bill):
                 counted |= doubled
                 doubled.clear()
             case Action.PAYMENT_FAILED if status == "pending":
-                mails["payment_failed"] += 1
+                mails.update(["payment_failed", "agency_failed"])
             case Action.RENEWAL_FAILED if found["invoice"] not in owed:
                 owed.add(found["invoice"])
                 mails.update(["renewal_failed", "agency_renewal"])

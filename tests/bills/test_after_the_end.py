@@ -105,6 +105,11 @@ def news(bill):
 
 
 def test_a_renewal_that_a_bank_is_working_on_has_not_failed(debited, now):
+    seen = ours(debited).renewal_processing_since
+    assert seen
+    now(hours=13)
+    sweep()
+    assert ours(debited).renewal_processing_since == seen
     assert "renewal_failed" not in actions(debited) and not news(debited)
     assert ledger(debited) == [("first", 4900, False)]
     # Nobody tells us, and still we hear of it.
@@ -114,6 +119,7 @@ def test_a_renewal_that_a_bank_is_working_on_has_not_failed(debited, now):
     sweep()
     assert ledger(debited) == [("first", 4900, False), ("renewal", 4900, False)]
     assert news(debited) == {"renewal_receipt"}
+    assert ours(debited).renewal_processing_since is None
 
 
 def test_a_debit_that_the_bank_refuses_is_told_when_it_has(debited, now):
@@ -123,6 +129,7 @@ def test_a_debit_that_the_bank_refuses_is_told_when_it_has(debited, now):
     sweep()
     assert actions(debited).count("renewal_failed") == 1
     assert news(debited) == {"renewal_failed", "agency_renewal"}
+    assert ours(debited).renewal_processing_since is None
     assert ledger(debited) == [("first", 4900, False)]
 
 

@@ -124,6 +124,21 @@ def test_a_failed_payment_offers_the_link_while_it_lasts(bill, mail):
         assert "ask for a new link" in body
 
 
+def test_the_agency_hears_of_a_failed_payment_and_what_can_be_done(bill, mail):
+    message = mail(Kind.AGENCY_FAILED, to="billing@atelier.example", language="en")
+    assert message.subject == (
+        f"Bakery Website: a payment of €1,234.56 for {bill.number} did not go through"
+    )
+    for body in bodies(message):
+        assert "Nothing was charged." in body
+        assert "It can be paid again with the same link until" in body
+    bill.expires_at = timezone.now() - timedelta(minutes=1)
+    bill.save()
+    for body in bodies(mail(Kind.AGENCY_FAILED, message_id="<second@x>")):
+        assert "With Renew on the page of the bill it can be paid again." in body
+        assert "until" not in body
+
+
 @pytest.mark.parametrize("kind", TO_AGENCY)
 def test_mails_to_the_agency_name_the_client_and_have_no_payment_link(bill, mail, kind):
     message = mail(kind, to="billing@atelier.example", language="en")

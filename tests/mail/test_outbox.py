@@ -260,12 +260,11 @@ def test_a_review_that_is_over_is_no_news(bill, server):
         ({"processing_since": timezone.now()}, 0),
     ],
 )
-def test_news_of_a_failed_payment_is_sent_while_it_is_true(bill, server, values, sent):
+@pytest.mark.parametrize("kind", ["payment_failed", "agency_failed"])
+def test_news_of_a_failed_payment_is_sent_while_it_is_true(bill, server, values, sent, kind):
     EmailDelivery.objects.all().delete()
     BillingRequest.objects.filter(pk=bill.pk).update(**values)
-    EmailDelivery.objects.create(
-        request=bill, kind="payment_failed", to=bill.email, message_id="<x@y>"
-    )
+    EmailDelivery.objects.create(request=bill, kind=kind, to=bill.email, message_id="<x@y>")
     drain()
     assert len(server.messages) == sent
 

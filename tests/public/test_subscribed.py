@@ -134,6 +134,21 @@ def test_what_failed_once_is_no_news_when_it_is_paid(monthly, client):
     assert "confirm" not in text
 
 
+def test_one_whose_bank_is_working_on_a_charge(monthly, client):
+    working = "Your bank is working on a payment of €49.00, which can take several days."
+    subscription = subscribe(monthly, current_period_end=JULY, renewal_processing_since=JULY)
+    text = shown(client, monthly)
+    assert working in text
+    assert "is charged on July 3, 2027." in text
+    Subscription.objects.filter(pk=subscription.pk).update(status="canceled", ended_at=JULY)
+    text = shown(client, monthly)
+    assert working in text
+    assert "Nothing else will be charged." in text and "not be charged again" not in text
+    Subscription.objects.filter(pk=subscription.pk).update(renewal_processing_since=None)
+    text = shown(client, monthly)
+    assert "bank" not in text and "You will not be charged again." in text
+
+
 def test_one_that_has_ended(monthly, client):
     subscribe(monthly, status="canceled", ended_at=JULY, current_period_end=JULY + 9 * DAY)
     text = shown(client, monthly)

@@ -33,6 +33,7 @@ FITTING: dict[str, str] = {
     Kind.REMINDER: Status.PENDING,
     Kind.CHANGED: Status.PENDING,
     Kind.PAYMENT_FAILED: Status.PENDING,
+    Kind.AGENCY_FAILED: Status.PENDING,
     Kind.EXPIRED: Status.EXPIRED,
 }
 

@@ -98,8 +98,14 @@ def _tone(subscription: Subscription) -> str:
 def _sentences(
     request: BillingRequest, subscription: Subscription, changes: list[SubscriptionChange]
 ) -> Any:
+    since = subscription.renewal_processing_since
+    if since is not None:
+        text = _(
+            "The client's bank has been working on a charge since %(day)s. It can take several days."
+        )
+        yield text % {"day": day_text(since)}
     if subscription.has_ended:
-        yield _("Nothing more is charged.")
+        yield _("Nothing else is charged.") if since else _("Nothing more is charged.")
         return
     charge = subscription.current_period_end
     last = subscription.cancel_at_period_end or (

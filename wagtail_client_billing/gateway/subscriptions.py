@@ -44,10 +44,12 @@ def look_at_subscription(
     for invoice in invoices:
         if invoice["id"] not in later:
             under_way |= _look_at_invoice(api, attempt, subscription, invoice, asker)
+    if under_way:
+        lifecycle.renewal_under_way(subscription)
+    else:
+        lifecycle.renewal_decided(subscription)
     if later:
         lifecycle.subscription_unfinished(subscription)
-    elif under_way:
-        lifecycle.renewal_under_way(subscription)
     return subscription
 
 

@@ -58,6 +58,7 @@ from .review import accept_review, dismiss_review
 from .subscribing import (
     SubscriptionFacts,
     failure_is_known,
+    renewal_decided,
     renewal_failed,
     renewal_under_way,
     subscription_asked,
@@ -135,6 +136,7 @@ __all__ = [
     "remind",
     "renew",
     "renewal_failed",
+    "renewal_decided",
     "renewal_under_way",
     "resend",
     "retry_waiting_mail",

@@ -197,6 +197,7 @@ def payment_failed(
         )
         if request.status == BillingRequest.Status.PENDING:
             tell_client(request, Kind.PAYMENT_FAILED)
+            tell_agency(request, Kind.AGENCY_FAILED)
     return True
 
 

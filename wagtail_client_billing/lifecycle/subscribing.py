@@ -161,9 +161,17 @@ def subscription_unfinished(subscription: Subscription) -> None:
 
 def renewal_under_way(subscription: Subscription) -> None:
     """Notes that a bank works on a renewal: its answer is waited for, also after the last period."""
-    soon = timezone.now() + ASK_UNDER_WAY_EVERY
+    now = timezone.now()
+    soon = now + ASK_UNDER_WAY_EVERY
     rows = Subscription.objects.filter(pk=subscription.pk)
+    rows.filter(renewal_processing_since=None).update(renewal_processing_since=now)
     rows.filter(Q(ask_at=None) | Q(ask_at__gt=soon)).update(ask_at=soon)
+
+
+def renewal_decided(subscription: Subscription) -> None:
+    """Notes that no bank works on a renewal, or no longer does."""
+    rows = Subscription.objects.filter(pk=subscription.pk)
+    rows.exclude(renewal_processing_since=None).update(renewal_processing_since=None)
 
 
 def subscription_asked(subscription: Subscription) -> None:

@@ -53,6 +53,9 @@ def is_obsolete(delivery: EmailDelivery) -> bool:
         case Kind.PAYMENT_FAILED:
             unpaid = request.status in (Status.PENDING, Status.EXPIRED)
             return not unpaid or _is_settled_elsewhere(delivery, request)
+        case Kind.AGENCY_FAILED:
+            unpaid = request.status in (Status.PENDING, Status.EXPIRED)
+            return not unpaid or bool(request.processing_since)
         case Kind.RECEIPT | Kind.RENEWAL_RECEIPT:
             return not _counts(delivery, request)
         case kind if kind in RENEWAL_NOT_PAID:

@@ -19,6 +19,7 @@ class Standing:
 
     ``next_charge`` is None where no further charge will follow. ``failed`` is when money that is
     still owed did not come, and ``needs_client`` that the client's bank wants to hear from them.
+    ``under_way`` says that a bank is working on a charge, which may come even after the end.
     ``can_manage`` says that they can change their card, or cancel, by themselves.
     """
 
@@ -30,6 +31,7 @@ class Standing:
     in_arrears: bool
     failed: Moment | None
     needs_client: bool
+    under_way: bool
     can_manage: bool
 
 
@@ -59,6 +61,7 @@ def standing_of(subscription: Subscription) -> Standing:
         in_arrears=arrears,
         failed=day(failure.at, zone) if failure else None,
         needs_client=bool(failure and failure.evidence.get("needs_client")),
+        under_way=subscription.renewal_processing_since is not None,
         can_manage=can_manage(subscription),
     )
 

@@ -51,7 +51,7 @@ def _words_to_agency(kind: str, news: News) -> str:
             return _("%(site)s: %(number)s is paid, %(amount)s")
         case Kind.AGENCY_LATE:
             return _("%(site)s: %(number)s was paid late, %(amount)s")
-        case Kind.AGENCY_RENEWAL:
+        case Kind.AGENCY_FAILED | Kind.AGENCY_RENEWAL:
             return _("%(site)s: a payment of %(amount)s for %(number)s did not go through")
         case Kind.AGENCY_CANCELED if news.standing and not news.standing.over:
             return _("%(site)s: the subscription %(number)s will end")

@@ -139,6 +139,11 @@ class Migration(migrations.Migration):
         ),
         migrations.AddField(
             model_name='subscription',
+            name='renewal_processing_since',
+            field=models.DateTimeField(blank=True, null=True),
+        ),
+        migrations.AddField(
+            model_name='subscription',
             name='started_at',
             field=models.DateTimeField(blank=True, null=True, verbose_name='started'),
         ),
@@ -175,7 +180,7 @@ class Migration(migrations.Migration):
         migrations.AlterField(
             model_name='emaildelivery',
             name='kind',
-            field=models.CharField(choices=[('payment_link', 'Payment link'), ('receipt', 'Payment received'), ('payment_failed', 'Payment failed'), ('agency_paid', 'Paid, to the agency'), ('agency_late', 'Paid late, to the agency'), ('agency_review', 'Needs review, to the agency'), ('renewal_receipt', 'Renewal received'), ('renewal_failed', 'Renewal failed'), ('canceled', 'Subscription cancelled'), ('refunded', 'Refund'), ('agency_renewal', 'Renewal failed, to the agency'), ('agency_canceled', 'Subscription ends, to the agency'), ('agency_refund', 'Refund failed, to the agency'), ('agency_dispute', 'Dispute, to the agency')], max_length=20, verbose_name='kind'),
+            field=models.CharField(choices=[('payment_link', 'Payment link'), ('receipt', 'Payment received'), ('payment_failed', 'Payment failed'), ('agency_paid', 'Paid, to the agency'), ('agency_late', 'Paid late, to the agency'), ('agency_review', 'Needs review, to the agency'), ('renewal_receipt', 'Renewal received'), ('renewal_failed', 'Renewal failed'), ('canceled', 'Subscription cancelled'), ('refunded', 'Refund'), ('agency_failed', 'Payment failed, to the agency'), ('agency_renewal', 'Renewal failed, to the agency'), ('agency_canceled', 'Subscription ends, to the agency'), ('agency_refund', 'Refund failed, to the agency'), ('agency_dispute', 'Dispute, to the agency')], max_length=20, verbose_name='kind'),
         ),
         migrations.AlterField(
             model_name='logentry',

@@ -33,6 +33,7 @@ class EmailDelivery(models.Model):
         RENEWAL_FAILED = "renewal_failed", _("Renewal failed")
         CANCELED = "canceled", _("Subscription cancelled")
         REFUNDED = "refunded", pgettext_lazy("message to the client", "Refund")
+        AGENCY_FAILED = "agency_failed", _("Payment failed, to the agency")
         AGENCY_RENEWAL = "agency_renewal", _("Renewal failed, to the agency")
         AGENCY_CANCELED = "agency_canceled", _("Subscription ends, to the agency")
         AGENCY_REFUND = "agency_refund", _("Refund failed, to the agency")

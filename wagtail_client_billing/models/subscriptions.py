@@ -13,7 +13,8 @@ from .billing import BillingRequest
 class Subscription(models.Model):
     """What Stripe charges from the first payment on; values are copies of Stripe's.
 
-    ``ask_at`` is when Stripe has to be asked again without anybody calling for it.
+    ``ask_at`` is when Stripe has to be asked again without anybody calling for it, and
+    ``renewal_processing_since`` when a bank was first seen to work on a renewal.
     """
 
     class Status(models.TextChoices):
@@ -45,6 +46,7 @@ class Subscription(models.Model):
     started_at = models.DateTimeField(_("started"), null=True, blank=True)
     created_at = models.DateTimeField(default=timezone.now)
     ended_at = models.DateTimeField(_("ended"), null=True, blank=True)
+    renewal_processing_since = models.DateTimeField(null=True, blank=True)
     # When Stripe was asked for what stands here: an older answer changes nothing.
     read_at = models.DateTimeField(null=True, blank=True)
     ask_at = models.DateTimeField(null=True, blank=True)
