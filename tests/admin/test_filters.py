@@ -172,7 +172,7 @@ def test_what_is_no_valid_filter_filters_nothing_and_others_still_do(
     client = client_for(alice)
     parameters = ["status", "badge", "site", "livemode", "currency", "billing_type"]
     for parameter in [*parameters, "created_from", "created_to", "p", "ordering", "export"]:
-        for value in [*HOSTILE[:: 1 if name == "index" else 3], site_b.pk]:
+        for value in [*HOSTILE[:: 4 if name == "index" else 1], site_b.pk]:
             response = client.get(admin_url(name), {parameter: value})
             assert response.status_code == 200, (parameter, value)
             assert [row.pk for row in response.context["object_list"]] == [request_a.pk]
@@ -182,7 +182,7 @@ def test_what_is_no_valid_filter_filters_nothing_and_others_still_do(
     for day in ("0001-01-01", "9999-12-31", "2026-02-30"):
         for parameter in ("created_from", "created_to"):
             assert client.get(admin_url(name), {parameter: day}).status_code == 200
-    for value in HOSTILE:
+    for value in HOSTILE[:: 4 if name == "index" else 1]:
         for parameter in ("q", "site_name"):
             assert client.get(admin_url(name), {parameter: value}).status_code == 200
     for parameter in ("q", "site_name", "site", "badge", "created_from"):
