@@ -5,7 +5,9 @@ SQLite lets one writer in at a time and would prove nothing here.
 
 import threading
 import time
+from collections import Counter
 from contextlib import contextmanager, suppress
+from datetime import timedelta
 
 import pytest
 from django.contrib.contenttypes.models import ContentType
@@ -32,6 +34,7 @@ from wagtail_client_billing.gateway.reconcile import reconcile
 from wagtail_client_billing.gateway.webhooks import receive
 from wagtail_client_billing.models import (
     BillingRequest,
+    BulkItem,
     BulkJob,
     CheckoutAttempt,
     EmailDelivery,
@@ -327,6 +330,31 @@ def test_a_payment_by_hand_is_marked_and_taken_back_once(bill, world):
     assert bill.payments.count() == 1
     at_once(*[lambda: lifecycle.take_back(bill.pk, user=None)] * 6)
     assert bill.log_entries.filter(action=LogEntry.Action.TAKEN_BACK).count() == 1
+
+
+def test_two_who_send_the_same_again_at_once_bill_the_client_once(bill, world):
+    lifecycle.move(BillingRequest.objects.all(), "deleted", cause="editor")
+
+    def slowly(execute, sql, *more):
+        # All six have looked before the first has written, unless something keeps them waiting.
+        if sql.startswith(f'INSERT INTO "{BulkItem._meta.db_table}"'):
+            time.sleep(HELD_MS / 1000)
+        return execute(sql, *more)
+
+    def send_again():
+        chosen = BillingRequest.objects.filter(pk=bill.pk)
+        with database.execute_wrapper(slowly):
+            bulk.start(BulkJob.Kind.SEND_AGAIN, chosen, user=None)
+
+    at_once(*[send_again] * 6)
+    bulk.drain(time.monotonic() + 20)
+    results = Counter(BulkItem.objects.values_list("result", flat=True))
+    assert results == {"sent": 1, "repeated": 5}
+    assert BillingRequest.objects.count() == 2
+    BulkJob.objects.update(created_at=timezone.now() - timedelta(minutes=11))
+    send_again()
+    bulk.drain(time.monotonic() + 20)
+    assert BillingRequest.objects.count() == 3, "later it may well be meant"
 
 
 def test_rule_11_two_workers_share_a_bulk_job(bill, world):

@@ -21,10 +21,11 @@ from wagtail.admin.views.bulk_action import BulkAction
 
 from ..errors import BillingError
 from ..gateway import bulk
+from ..lifecycle import REPEATED_WITHIN
 from ..models import BillingRequest, BulkItem, BulkJob
 from ..permissions import may, requests_worked_on_by
 from .actions import can_check, can_delete, can_remind, can_send_again
-from .doubts import ASKS, REPEATED_WITHIN
+from .doubts import ASKS
 from .formats import amount_text
 from .urls import admin_url
 

@@ -6,7 +6,6 @@ address or another earlier request asks again.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -14,13 +13,12 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from wagtail.models import Site
 
+from ..lifecycle import REPEATED_WITHIN
 from ..models import BillingRequest
 from ..money import currency_of
 from .amounts import taken_otherwise
 from .formats import money_text, relative_text
 
-# Within this time the same bill once more is rather a slip than a second bill.
-REPEATED_WITHIN = timedelta(minutes=10)
 # One that is over asks nobody for anything.
 ASKS = (BillingRequest.Status.PENDING, BillingRequest.Status.PAID)
 

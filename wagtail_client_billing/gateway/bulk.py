@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from django.db import IntegrityError, transaction
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -55,8 +55,9 @@ KEEP_FOR = timedelta(days=30)
 def start(kind: str, requests: Any, *, user: Any, once: UUID | None = None) -> BulkJob:
     """Records an action on requests that the user has the right to act on; talks to nobody.
 
-    Deleting puts a hold on each, so that none can be paid from now on. What cannot be done with
-    a request is its result from the start. The same ``once`` of the same user is one job, however
+    Deleting puts a hold on each, so that none can be paid from now on. What another job sends
+    again, or has just sent, is left out. What cannot be done with a request is its result from
+    the start. The same ``once`` of the same user is one job, however
     often it comes. Raises ``NotAllowed`` for more than ``BulkJob.MOST``.
     """
     once = once or uuid4()
@@ -76,7 +77,11 @@ def _start(kind: str, requests: Any, user: Any, once: UUID) -> BulkJob:
             text = _("At most %(count)d requests can be chosen at once.") % {"count": BulkJob.MOST}
             raise NotAllowed(text)
         job = BulkJob.objects.create(kind=kind, user=user, uuid=once)
-        results = _hold(pks, user) if kind == Kind.DELETE else {}
+        results: dict[int, str] = {}
+        if kind == Kind.DELETE:
+            results = _hold(pks, user)
+        elif kind == Kind.SEND_AGAIN:
+            results = dict.fromkeys(_sent_again_already(pks), Result.REPEATED)
         now = timezone.now()
         BulkItem.objects.bulk_create(
             BulkItem(
@@ -105,6 +110,17 @@ def _hold(pks: list[int], user: Any) -> dict[int, str]:
     _held, refused = lifecycle.place_holds(may_be_held, Hold.DELETE, user=user)
     rows = BillingRequest.objects.in_bulk(refused)
     return results | {pk: _why(rows[pk], error) for pk, error in refused.items()}
+
+
+def _sent_again_already(pks: list[int]) -> set[int]:
+    """Those that another job asks the client for, so that two people at once bill nobody twice."""
+    # Whoever comes second waits here, and then sees what the first has written.
+    list(BillingRequest.objects.select_for_update().filter(pk__in=pks).order_by("pk"))
+    since = timezone.now() - lifecycle.REPEATED_WITHIN
+    theirs = BulkItem.objects.filter(job__kind=Kind.SEND_AGAIN, request__in=pks)
+    sent = Q(result=Result.SENT, job__created_at__gt=since)
+    found = theirs.filter(~Q(state=State.FINISHED) | sent)
+    return set(found.values_list("request", flat=True))
 
 
 def _why(request: BillingRequest, error: BillingError) -> str:

@@ -15,7 +15,7 @@ from .attempts import (
     session_end,
 )
 from .by_hand import by_hand_payment, take_back
-from .creation import create_request
+from .creation import REPEATED_WITHIN, create_request
 from .deliveries import (
     delivery_accepted,
     delivery_bounced,
@@ -75,6 +75,7 @@ from .subscription_changes import (
 )
 
 __all__ = [
+    "REPEATED_WITHIN",
     "ALLOWED_MOVES",
     "DisputeFacts",
     "PaymentFacts",

@@ -18,6 +18,9 @@ from ..rights import why_not_recurring
 from .mailing import tell_client
 from .record import Action, Cause, note
 
+# Within this time the same bill once more is rather a slip than a second bill.
+REPEATED_WITHIN = timedelta(minutes=10)
+
 
 def create_request(
     *,

@@ -66,6 +66,7 @@ class BulkItem(models.Model):
     class Result(models.TextChoices):
         DELETED = "deleted", _("Deleted")
         SENT = "sent", _("Sent again as a new request")
+        REPEATED = "repeated", _("Not sent: it was sent again a few minutes ago")
         REMINDED = "reminded", _("Reminder queued")
         TOO_SOON = "too_soon", _("Not reminded: the client was, less than an hour ago")
         REMINDERS_OFF = "off", _("Not reminded: reminders are switched off")
