@@ -101,7 +101,8 @@ def _sentences(
     since = subscription.renewal_processing_since
     if since is not None:
         text = _(
-            "The client's bank has been working on a charge since %(day)s. It can take several days."
+            "The client's bank has been working on a charge since %(day)s."
+            " It can take several days."
         )
         yield text % {"day": day_text(since)}
     if subscription.has_ended:

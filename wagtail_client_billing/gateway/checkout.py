@@ -32,8 +32,9 @@ class Checkout:
 def open_checkout(request_pk: int, *, seen: str = "") -> Checkout:
     """Reuses or creates the live session of a request.
 
-    ``seen`` is the ``terms`` that the client was shown. Raises ``BeingChanged``, ``NotAllowed``, ``NotConnected``, ``StripeUnavailable`` (the attempt
-    stays and the next press finds it) or ``StripeRefused``.
+    ``seen`` is the ``terms`` that the client was shown. Raises ``BeingChanged``, ``NotAllowed``,
+    ``NotConnected``, ``StripeUnavailable`` (the attempt stays and the next press finds it) or
+    ``StripeRefused``.
     """
     outside_transaction()
     if CheckoutAttempt.objects.filter(request=request_pk, not_confirmed=True).exists():

@@ -54,9 +54,9 @@ NEWEST_PAYMENTS = 24
 class Reconciled:
     """What came of it.
 
-    Whether anything changed here, how many sessions Stripe told us about, whether it could not
-    be reached (asking again may help), whether its account is lost to us (it cannot) and why, and whether
-    something was left to the installation of which this is a copy.
+    Whether anything changed here, how many sessions Stripe told us about, whether it could not be
+    reached (asking again may help), whether its account is lost to us (it cannot) and why, and
+    whether something was left to the installation of which this is a copy.
     """
 
     changed: bool = False

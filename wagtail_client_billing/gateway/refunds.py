@@ -42,12 +42,11 @@ def refund_payment(
     """Gives money of a payment back; the refund's ``state`` and ``error`` say what became of it.
 
     ``amount_minor`` is in minor units of its currency. The same ``once`` gives back once;
-    ``seen_left`` is what was left of it when somebody looked. Where
-    Stripe cannot be reached the refund stays *waiting for Stripe* and the sweep goes on with it.
-    A subscription that should not have begun is cancelled along with its first payment: a second
-    one of the same request, or one of another amount. Raises
-    ``NotAllowed``, ``ChangedMeanwhile``, ``AmountTooLarge``, ``NotConnected`` or ``CopyOfProduction``, before anything
-    is asked for.
+    ``seen_left`` is what was left of it when somebody looked. Where Stripe cannot be reached the
+    refund stays *waiting for Stripe* and the sweep goes on with it. A subscription that should not
+    have begun is cancelled along with its first payment: a second one of the same request, or one
+    of another amount. Raises ``NotAllowed``, ``ChangedMeanwhile``, ``AmountTooLarge``,
+    ``NotConnected`` or ``CopyOfProduction``, before anything is asked for.
     """
     outside_transaction()
     payment = Payment.objects.get(pk=payment_pk)
@@ -100,7 +99,7 @@ def finish_refund(
             if isinstance(error, AccountLost) or error.code == "idempotency_error":
                 return RefundOutcome.LOST
             return _refused(api, refund, error, asker)
-        # Before anything else is asked, which may be refused: this is Stripe's word that it was made.
+        # Before anything else is asked, which may be refused: Stripe's word that it was made.
         lifecycle.refunds_known(payment.pk, [refund_facts(told)], **asker.log)
     except StripeUnavailable:
         return RefundOutcome.WAITING

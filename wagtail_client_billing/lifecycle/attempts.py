@@ -37,8 +37,7 @@ def begin_attempt(
     ``build(request, connection, n, ends_at)`` makes the session's parameters; it must not talk
     to anybody. ``seen`` is the ``terms`` that the client was shown, if that is known. Raises
     ``BeingChanged`` under a hold, ``NotAllowed`` when the request cannot be paid (any more), also
-    as ``LastDayOver``,
-    ``TermsChanged`` when it asks for something else by now, ``NotConnected`` without a usable
+    as ``LastDayOver``, ``TermsChanged`` when it asks for something else by now, ``NotConnected`` without a usable
     connection.
     """
     now = timezone.now()
@@ -52,7 +51,7 @@ def begin_attempt(
             raise TermsChanged()
         live = live_attempt_of(request)
         under_way = live is not None and live.state == State.PROCESSING
-        # Whatever became of its attempt here: a debit may still arrive, and another would be too much.
+        # Whatever became of its attempt here: a debit may still come, and another be too much.
         if request.processing_since and not under_way:
             raise NotAllowed(_("The bank is still working on a payment of this bill."))
         over = request.expires_at <= now

@@ -47,10 +47,11 @@ def create_request(
     Account and mode are frozen from the connection. ``amount_minor`` is in the currency's minor
     units; without ``language`` the client is written to in the site's, and without
     ``link_lifetime`` the link lasts as long as the site's do. A recurring bill may end after
-    ``ends_after`` payments, or with the last charge before the day ``ends_on`` is over. The same values with the same
-    ``once`` are one request, however often and however simultaneously they come; other values
-    with it are another. Raises ``NotAllowed`` for a billing type that cannot be charged, also with
-    a key that may not do all that a recurring bill needs, and ``NotConnected`` for a connection that is broken or unlinked.
+    ``ends_after`` payments, or with the last charge before the day ``ends_on`` is over. The same
+    values with the same ``once`` are one request, however often and however simultaneously they
+    come; other values with it are another. Raises ``NotAllowed`` for a billing type that cannot be
+    charged, also with a key that may not do all that a recurring bill needs, and ``NotConnected``
+    for a connection that is broken or unlinked.
     """
     if billing_type not in BillingRequest.BillingType.values:
         raise NotAllowed()

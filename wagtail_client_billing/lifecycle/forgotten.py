@@ -21,8 +21,8 @@ def subscription_forgotten(
 ) -> bool:
     """Ends our copy of a subscription that Stripe does not know; whether that was news.
 
-    It is not asked about again by itself. The log tells the agency; the client, who has cancelled nothing,
-    gets no mail. ``error`` is Stripe's sentence.
+    It is not asked about again by itself. The log tells the agency; the client, who has cancelled
+    nothing, gets no mail. ``error`` is Stripe's sentence.
     """
     with transaction.atomic():
         request = lock(subscription.request_id)

@@ -34,8 +34,8 @@ def place_holds(
 
     ``data`` is what the change needs to know, and ``seen`` in it the ``terms`` that were looked at.
     Returns them, and by primary key why the others stay as they are: ``BeingChanged`` when another
-    change is under way, ``ChangedMeanwhile`` when the terms are others by now, ``NotAllowed`` when one is past changing or money is on its way. Rows are
-    locked first, in the order of their keys.
+    change is under way, ``ChangedMeanwhile`` when the terms are others by now, ``NotAllowed`` when
+    one is past changing or money is on its way. Rows are locked first, in the order of their keys.
     """
     held: list[BillingRequest] = []
     refused: dict[int, BillingError] = {}

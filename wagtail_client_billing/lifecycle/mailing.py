@@ -39,7 +39,8 @@ def tell_client(
 ) -> list[EmailDelivery]:
     """Queues one kind of e-mail to everybody whom the client's mails go to.
 
-    ``only`` are those of the request's ``recipients`` that get it. Nothing where the agency has switched the kind off. What has the same ``once`` is queued once.
+    ``only`` are those of the request's ``recipients`` that get it. Nothing where the agency has
+    switched the kind off. What has the same ``once`` is queued once.
     """
     return _queue(
         request,
@@ -141,8 +142,8 @@ def resend(
     """Queues the e-mails with the link once more; what still waits of them is due now instead.
 
     ``only`` is the one of the request's ``recipients`` that gets it again. Raises ``NotAllowed``
-    unless pending or for somebody who is no recipient, ``BeingChanged`` under a hold, ``TooSoon`` within a minute
-    of the last time, and ``CopyOfProduction`` where nothing is mailed.
+    unless pending or for somebody who is no recipient, ``BeingChanged`` under a hold, ``TooSoon``
+    within a minute of the last time, and ``CopyOfProduction`` where nothing is mailed.
     """
     connection = StripeConnection.objects.of_account(request.account_id, request.livemode)
     if connection is not None and connection.is_copy:

@@ -34,8 +34,8 @@ class BillingRequestQuerySet(models.QuerySet["BillingRequest"]):
 
         ``has_live_attempt``, ``has_payment_by_hand``, ``link_delivery_state`` (of the newest mail
         with the link), ``subscription_status`` (of the newest subscription),
-        ``subscription_ending``, ``subscription_ends_at`` (of the newest), ``received_sum`` and ``refunded_sum`` (of Stripe's money, in minor
-        units) and ``has_open_dispute``.
+        ``subscription_ending``, ``subscription_ends_at`` (of the newest), ``received_sum`` and
+        ``refunded_sum`` (of Stripe's money, in minor units) and ``has_open_dispute``.
         """
         from .checkout import CheckoutAttempt
         from .mail import EmailDelivery

@@ -1,8 +1,8 @@
 """Collecting an invoice: charging the subscription's card, and what follows when that fails.
 
-The card is what a page or a test chose: it *works*, it *declines*, it *asks* for 3-D Secure, or
-it is a bank *debit*, which the bank decides about some days later. A failed invoice is tried again on the
-third, fifth and seventh day after its first try; then the subscription ends.
+The card is what a page or a test chose: it *works*, it *declines*, it *asks* for 3-D Secure, or it
+is a bank *debit*, which the bank decides about some days later. A failed invoice is tried again on
+the third, fifth and seventh day after its first try; then the subscription ends.
 """
 
 from __future__ import annotations
