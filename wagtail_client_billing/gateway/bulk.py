@@ -57,7 +57,8 @@ def start(kind: str, requests: Any, *, user: Any, once: UUID | None = None) -> B
 
     Deleting puts a hold on each, so that none can be paid from now on. What another job sends
     again, or has just sent, is left out. What cannot be done with a request is its result from
-    the start. The same ``once`` of the same user is one job, however often it comes. Raises ``NotAllowed`` for more than ``BulkJob.MOST``.
+    the start. The same ``once`` of the same user is one job, however often it comes. Raises
+    ``NotAllowed`` for more than ``BulkJob.MOST``.
     """
     once = once or uuid4()
     try:
