@@ -112,3 +112,12 @@ def test_a_mail_server_accepts_and_not_the_worker(action, site_a, connected_test
     entry = timeline_of(request)[0]
     assert entry.by == "by the mail server"
     assert ("E-mail", "Payment link") in entry.facts
+
+
+@pytest.mark.parametrize("action", [Action.MAIL_FAILED, Action.MAIL_BOUNCED, Action.MAIL_DROPPED])
+def test_what_befell_a_mail_was_nobodys_doing(action, site_a, connected_test, make_request, alice):
+    request = make_request(site_a, connected_test)
+    lifecycle.note(request, action, cause="worker")
+    assert timeline_of(request)[0].by == ""
+    lifecycle.note(request, action, cause="editor", user=alice)
+    assert timeline_of(request)[0].by == "by alice"

@@ -22,6 +22,8 @@ GOOD = {
 }
 # Whoever the entry was written by, it was a mail server that accepted.
 ACCEPTED = {Action.SENT, Action.REMINDED}
+# What befell a mail was not done by the worker that noticed it.
+BEFELL = {Action.MAIL_FAILED, Action.MAIL_BOUNCED, Action.MAIL_DROPPED}
 BAD = {
     Action.MAIL_FAILED,
     Action.MAIL_BOUNCED,
@@ -38,7 +40,7 @@ BAD = {
 
 @dataclass(frozen=True)
 class Entry:
-    """One line of the timeline. ``tone`` is good, bad or plain."""
+    """One line of the timeline. ``tone`` is good, bad or plain; ``by`` may be empty."""
 
     title: str
     by: str
@@ -74,6 +76,8 @@ def _tone(entry: LogEntry) -> str:
 def _by(entry: LogEntry) -> str:
     if entry.action in ACCEPTED:
         return _("by the mail server")
+    if entry.action in BEFELL and entry.cause == Cause.WORKER:
+        return ""
     cause = str(entry.get_cause_display())
     if not entry.user_name:
         return cause
