@@ -22,13 +22,32 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_play
 from tests.browser.conftest import ARGUMENTS, chromium_path
 from tests.browser.people import Agency, Client, Editor, Staff
 from tests.browser.processes import ROOT, Demo
+from tests.browser.test_money_back import WRONG_MONEY
 from tests.browser.test_own import MAKE_CLIENT, Baker
 
 SIZES = {"1280": (1280, 900), "375": (375, 812)}
 SCHEMES = ("light", "dark")
+# Wagtail's pages scroll inside the window, and only the window would be seen.
+HIDDEN_BELOW = """() => {
+    const main = document.querySelector("#main");
+    return main ? Math.max(0, main.scrollHeight - main.clientHeight) : 0;
+}"""
 AGENCY_SETTINGS = "/admin/settings/wagtail_client_billing/agencysettings/#tab-client_billing"
 INVOICES = "/admin/client-billing/invoices/"
 MESSAGES = f"{INVOICES}account/messages/"
+
+# A payment after its bill was deleted is a race with Stripe; made by hand.
+LATE_MONEY = """
+from django.utils import timezone
+from wagtail_client_billing import lifecycle
+from wagtail_client_billing.models import CheckoutAttempt
+attempt = CheckoutAttempt.objects.get(request__email="{email}")
+facts = lifecycle.PaymentFacts(
+    source="pi_late", intent_id="pi_late", amount_minor=attempt.amount_minor, currency=attempt.currency,
+    received_at=timezone.now(), method="visa", last4="4242",
+)
+lifecycle.record_payment(attempt, facts, cause="webhook")
+"""
 
 
 class Guest(Staff):
@@ -86,6 +105,31 @@ def open_more(page: Page) -> None:
     dialog.get_by_text("More", exact=True).click()
 
 
+def choose_monthly(page: Page) -> None:
+    press("Add Billing Request")(page)
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("Amount").fill("49")
+    dialog.get_by_label("Billing type").select_option("monthly")
+    expect(dialog.get_by_role("status")).to_contain_text("every month")
+    dialog.get_by_text("More", exact=True).click()
+    dialog.get_by_label("Last day").scroll_into_view_if_needed()
+
+
+def choose_monthly_in_french(page: Page) -> None:
+    press("Ajouter une demande de paiement")(page)
+    dialog = page.get_by_role("dialog")
+    dialog.locator("[name=amount]").fill("49")
+    dialog.locator("[name=billing_type]").select_option("monthly")
+    dialog.locator("summary").click()
+    dialog.locator("[name=ends_on]").scroll_into_view_if_needed()
+
+
+def print_receipt(page: Page) -> None:
+    press("Receipt")(page)
+    page.wait_for_load_state()
+    page.emulate_media(media="print")
+
+
 def save_wrong_defaults(page: Page) -> None:
     form = page.locator("main form")
     form.locator("[name=client_emails]").fill("nobody")
@@ -141,6 +185,8 @@ SCREENS = [
     Screen("site-defaults-errors", "{site_defaults}", "editor", save_wrong_defaults),
     Screen("add-dialog", "{site_settings}", "editor", press("Add Billing Request")),
     Screen("add-more", "{site_settings}", "editor", open_more),
+    Screen("add-monthly", "{site_settings}", "editor", choose_monthly),
+    Screen("add-monthly-fr", "{site_settings}", "editor", choose_monthly_in_french, locale="fr-FR"),
     Screen("add-doubts", "{site_settings}", "editor", send_doubtful),
     Screen("add-errors", "{site_settings}", "editor", send_empty),
     Screen("invoices", INVOICES),
@@ -148,6 +194,8 @@ SCREENS = [
     Screen("invoices-paid", INVOICES + "?status=paid"),
     Screen("invoice-paid", "{paid_detail}"),
     Screen("invoice-pending", "{pending_detail}"),
+    Screen("invoice-pending-fr", "{pending_detail}", locale="fr-FR"),
+    Screen("invoice-pending-more", "{pending_detail}", act=press("Actions")),
     Screen("invoice-processing", "{processing_detail}"),
     Screen("invoice-expired", "{expired_detail}"),
     Screen("invoice-deleted", "{deleted_detail}"),
@@ -159,6 +207,20 @@ SCREENS = [
     Screen("invoice-take-back", "{by_hand_detail}", act=press("Take payment back")),
     Screen("invoice-renew", "{expired_detail}", act=press("Renew")),
     Screen("invoice-changed", "{changed_detail}"),
+    Screen("invoice-refund", "{paid_detail}", act=press("Refund")),
+    Screen("invoice-refunded", "{refunded_detail}"),
+    Screen("invoice-refunded-fr", "{refunded_detail}", locale="fr-FR"),
+    Screen("invoice-disputed", "{disputed_detail}"),
+    Screen("invoice-disputed-fr", "{disputed_detail}", locale="fr-FR"),
+    Screen("invoice-late", "{late_detail}"),
+    Screen("invoice-late-fr", "{late_detail}", locale="fr-FR"),
+    Screen("invoice-review", "{doubtful_detail}"),
+    Screen("invoice-review-fr", "{doubtful_detail}", locale="fr-FR"),
+    Screen("review-refund", "{doubtful_detail}", act=press("Refund €20.00")),
+    Screen("review-accept", "{doubtful_detail}", act=press("Accept the money")),
+    Screen("review-dismiss", "{doubtful_detail}", act=press("Dismiss the review")),
+    Screen("invoice-subscription-past-due", "{past_due_detail}"),
+    Screen("invoice-subscription-ended", "{subscribed_detail}"),
     Screen("bill-changed", "{changed}", None),
     Screen("bill-changed-fr", "{changed}", None, locale="fr-FR"),
     Screen("send-again", "{expired_detail}", act=press("Send again")),
@@ -184,6 +246,15 @@ SCREENS = [
     Screen("bill-expired", "{expired}", None),
     Screen("bill-expired-fr", "{expired}", None, locale="fr-FR"),
     Screen("bill-deleted", "{deleted}", None),
+    Screen("bill-refunded", "{refunded}", None),
+    Screen("bill-review", "{doubtful}", None),
+    Screen("bill-subscription-past-due", "{past_due}", None),
+    Screen("bill-subscription-past-due-fr", "{past_due}", None, locale="fr-FR"),
+    Screen("bill-subscription-ended", "{subscribed}", None),
+    Screen("bill-subscription-ended-fr", "{subscribed}", None, locale="fr-FR"),
+    Screen("receipt", "{refunded}", None, press("Receipt")),
+    Screen("receipt-fr", "{paid}", None, press("Reçu"), "fr-FR"),
+    Screen("receipt-printed", "{paid}", None, print_receipt),
     Screen("bill-unknown", "/billing/pay/unknown/", None),
     Screen("mail", "{mail}", None),
     Screen("inbox", "/sandbox/inbox/", None),
@@ -191,6 +262,9 @@ SCREENS = [
     Screen("sandbox-sessions", "/sandbox/sessions/", None),
     Screen("sandbox-events", "/sandbox/events/", None),
     Screen("sandbox-calls", "/sandbox/calls/", None),
+    Screen("sandbox-payments", "/sandbox/payments/", None),
+    Screen("sandbox-subscriptions", "/sandbox/subscriptions/", None),
+    Screen("sandbox-portal", "{past_due}", None, press("Change card or cancel")),
     Screen("sandbox-faults", "/sandbox/faults/", None),
     Screen("sandbox-keys", "/sandbox/keys/", None),
     Screen("sandbox-webhooks", "/sandbox/webhooks/", None),
@@ -252,6 +326,9 @@ class Shots:
                 page.wait_for_timeout(300)
                 # A dialog covers the window, not the page beneath.
                 whole = page.get_by_role("dialog").locator("visible=true").count() == 0
+                if whole and (hidden := page.evaluate(HIDDEN_BELOW)):
+                    width, height = SIZES[size]
+                    page.set_viewport_size({"width": width, "height": height + hidden})
                 path = self.folder / f"{screen.name}-{size}-{scheme}.png"
                 page.screenshot(path=path, full_page=whole)
                 page.close()
@@ -297,20 +374,33 @@ def walk(shots: Shots) -> None:
         ("pending", "49.90", "Hosting, December"),
         ("by_hand", "250", "Copywriting"),
         ("changed", "90", "A new logo"),
+        ("refunded", "100", "Menu cards"),
+        ("disputed", "180", "Signs for the market"),
+        ("late", "75", "Photographs of bread"),
+        ("doubtful", "99", "A newsletter"),
     ):
         make(shots, editor, end, amount, what)
     with_short_links(shots, editor)
 
-    editor.go_to_billing()
-    editor.delete("deleted@customer.example")
-    for end in ("paid", "processing", "deleted", "pending", "expired", "by_hand", "changed"):
-        agency.open(INVOICES)
-        agency.open_details(f"{end}@customer.example")
-        shots.facts[f"{end}_detail"] = agency.page.url
+    for end in ("deleted", "late"):
+        editor.go_to_billing()
+        editor.delete(f"{end}@customer.example")
+    demo.manage("shell", "-v0", "-c", LATE_MONEY.format(email="late@customer.example"))
+    demo.manage("shell", "-v0", "-c", WRONG_MONEY.format(email="doubtful@customer.example"))
+    for end in (
+        *("paid", "processing", "deleted", "pending", "expired", "by_hand", "changed"),
+        *("refunded", "disputed", "late", "doubtful"),
+    ):
+        open_detail(shots, agency, end)
         if end == "by_hand":
             agency.mark_as_paid("Bank transfer")
         if end == "changed":
             agency.edit(amount="120")
+        if end == "refunded":
+            refund_in_part(agency, "30.50")
+        if end == "disputed":
+            dispute(shots, agency)
+    subscribe(shots, editor, agency)
     agency.open(INVOICES)
     choose_all(agency.page)
     agency.press("Check the selected invoices with Stripe")
@@ -318,20 +408,99 @@ def walk(shots: Shots) -> None:
     expect(agency.page.get_by_role("heading", name="What became of each")).to_be_visible()
     shots.facts["job"] = agency.page.url
     demo.manage("shell", "-v0", "-c", MAKE_CLIENT)
+    let_browsers_choose(demo)
     agency.close()
     editor.close()
 
 
-def make(shots: Shots, editor: Editor, end: str, amount: str, what: str) -> None:
+def let_browsers_choose(demo: Demo) -> None:
+    """Bills have no language of their own any more, and are shown in the browser's."""
+    model = "from wagtail_client_billing.models import BillingRequest"
+    demo.manage("shell", "-v0", "-c", f"{model}; BillingRequest.objects.update(language='')")
+
+
+def open_detail(shots: Shots, agency: Agency, end: str) -> None:
+    agency.open(INVOICES)
+    agency.open_details(f"{end}@customer.example")
+    shots.facts[f"{end}_detail"] = agency.page.url
+
+
+def refund_in_part(agency: Agency, amount: str) -> None:
+    """Gives back a part of the payment whose page is open."""
+    press("Refund")(agency.page)
+    agency.page.get_by_label("Amount in EUR").fill(amount)
+    agency.page.get_by_label("Reason").fill("Two of them came folded")
+    agency.press("Refund", within=agency.page.locator("main form"))
+    expect(agency.page.get_by_text("was refunded to")).to_be_visible()
+
+
+def dispute(shots: Shots, agency: Agency) -> None:
+    """The client's bank takes the payment back for now."""
+    bank = Client(shots.browser, shots.demo, "disputed@customer.example")
+    bank.open("/sandbox/payments/")
+    row = bank.page.locator("tbody tr").filter(has_text=bank.email)
+    row.get_by_role("button", name=re.compile("^Dispute")).click()
+    bank.close()
+    agency.until(lambda: agency.page.get_by_role("link", name="Answer at Stripe"))
+
+
+def subscribe(shots: Shots, editor: Editor, agency: Agency) -> None:
+    """Two monthly bills: one that is cancelled, and one whose second charge does not come.
+
+    The cancelled one first: the sandbox's clock, which brings the second charge, is one for all.
+    """
+    make(shots, editor, "subscribed", "49", "Hosting and care", kind="monthly")
+    let_browsers_choose(shots.demo)
+    shots.shoot(Screen("bill-subscription-active", "{subscribed}", None))
+    shots.shoot(Screen("bill-subscription-active-fr", "{subscribed}", None, locale="fr-FR"))
+    portal = press("Change card or cancel")
+    shots.shoot(Screen("sandbox-portal-active", "{subscribed}", None, portal))
+    open_detail(shots, agency, "subscribed")
+    detail = "{subscribed_detail}"
+    shots.shoot(Screen("invoice-subscription-active", detail))
+    shots.shoot(Screen("invoice-subscription-active-fr", detail, locale="fr-FR"))
+    later = press("Cancel at the end of the period")
+    shots.shoot(Screen("subscription-cancel-later", detail, act=later))
+    shots.shoot(Screen("subscription-cancel-now", detail, act=press("Cancel now")))
+    later(agency.page)
+    agency.press("Yes, cancel it then")
+    expect(agency.timeline()).to_contain_text("Subscription will end on")
+    shots.shoot(Screen("invoice-subscription-ending", detail))
+    shots.shoot(Screen("bill-subscription-ending", "{subscribed}", None))
+    shots.shoot(Screen("subscription-keep", detail, act=press("Keep")))
+    agency.press("Cancel now")
+    agency.press("Yes, cancel it now")
+    expect(agency.timeline()).to_contain_text("Subscription cancelled")
+
+    make(shots, editor, "past_due", "19", "Newsletter", kind="monthly")
+    bank = Client(shots.browser, shots.demo, "past_due@customer.example")
+    for name in ("Declines", "Go to the next charge"):
+        bank.open("/sandbox/subscriptions/")
+        row = bank.page.locator("tbody tr").filter(has_text=bank.email)
+        row.get_by_role("button", name=re.compile(f"^{name}")).click()
+        bank.page.wait_for_load_state()
+    bank.close()
+    open_detail(shots, agency, "past_due")
+    agency.until(lambda: agency.page.get_by_text("A charge did not come."))
+
+
+# The ends on the way to which the client pays.
+PAYS = ("paid", "refunded", "disputed", "subscribed", "past_due")
+
+
+def make(
+    shots: Shots, editor: Editor, end: str, amount: str, what: str, kind: str = "one_time"
+) -> None:
     """Sends a bill and brings it to its end; the facts then have its link."""
-    editor.send(f"{end}@customer.example", amount, what)
+    editor.send(f"{end}@customer.example", amount, what, kind)
     client = Client(shots.browser, shots.demo, f"{end}@customer.example")
     client.open_mail()
     shots.facts.setdefault("mail", client.page.url)
     shots.facts[end] = client.open_link()
-    if end == "paid":
+    if end in PAYS:
         client.go_to_checkout()
-        shots.shoot(Screen("checkout", client.page.url, None))
+        if end == "paid":
+            shots.shoot(Screen("checkout", client.page.url, None))
         client.pay()
         editor.go_to_billing()
         editor.until_row(client.email, "Paid")
@@ -339,6 +508,8 @@ def make(shots: Shots, editor: Editor, end: str, amount: str, what: str) -> None
         client.go_to_checkout()
         client.press("Pay later (bank debit)")
         client.page.wait_for_load_state("networkidle")
+    elif end in ("late", "doubtful"):
+        client.go_to_checkout()
     client.close()
 
 

@@ -1,6 +1,7 @@
 """Add Billing Request: what is taken, what is refused, and that nothing typed is lost."""
 
 import html
+import json
 import re
 
 import pytest
@@ -219,6 +220,27 @@ def test_an_agreed_end_is_kept_and_shown(
         again = client.get(admin_url("send_again", made.pk)).context["form"]
         # A day that is over is not proposed again.
         assert again["ends_on"].value() is None
+
+
+def rules_in(response):
+    """By which billing types the page shows the fields of an agreed end; empty if always."""
+    rules = re.search(r'data-w-rules="([^"]+)"', response.content.decode())
+    return json.loads(html.unescape(rules[1])) if rules else {}
+
+
+def test_an_end_is_asked_for_with_recurring_types_only_unless_it_has_to_be_mended(
+    alice, site_a, connected_test, typed, client_for, site_url, admin_url
+):
+    client = client_for(alice)
+    recurring = {"billing_type": ["weekly", "monthly", "quarterly", "yearly"]}
+    for page in (client.get(site_url(site_a)), client.get(f"{admin_url('add')}?site={site_a.pk}")):
+        assert rules_in(page) == recurring
+        # Who has no JavaScript sees them.
+        assert not re.search(r'<fieldset class="wcb-ends"[^>]* hidden', page.content.decode())
+    data = {**typed, "billing_type": "monthly", "ends_after": "1"}
+    assert rules_in(client.post(admin_url("add"), data)) == recurring
+    for end in ({"ends_after": "12"}, {"ends_on": "tomorrow"}):
+        assert rules_in(client.post(admin_url("add"), {**typed, **end})) == {}
 
 
 HOSTILE = {

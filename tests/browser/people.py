@@ -227,11 +227,14 @@ class Editor(Staff):
         form.get_by_label("Amount").fill(amount)
         form.get_by_label("Description").fill(description)
 
-    def send(self, email: str, amount: str = "49.90", description: str = "") -> str:
+    def send(
+        self, email: str, amount: str = "49.90", description: str = "", kind: str = "one_time"
+    ) -> str:
         """Sends a request from the dialog; returns its number."""
         self.go_to_billing()
         dialog = self.open_dialog()
         self.fill_in(dialog, email, amount, description)
+        dialog.get_by_label("Billing type").select_option(kind)
         self.press("Send Billing Request", within=dialog)
         news = self.page.get_by_text(f"is queued for {email}")
         expect(news).to_be_visible()

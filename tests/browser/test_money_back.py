@@ -18,7 +18,8 @@ from wagtail_client_billing.models import CheckoutAttempt
 attempt = CheckoutAttempt.objects.get(request__email="{email}")
 differs = {{"amount_total": {{"expected": attempt.amount_minor, "found": 2000}}}}
 facts = lifecycle.PaymentFacts(
-    source="pi_wrong_{email}", amount_minor=2000, currency="EUR", received_at=timezone.now()
+    source="pi_wrong_{email}", intent_id="pi_wrong_{email}", amount_minor=2000, currency="EUR",
+    received_at=timezone.now(),
 )
 lifecycle.flag_review(attempt, "mismatch", {{"differs": differs}}, facts=facts, cause="webhook")
 """

@@ -5,7 +5,32 @@ import re
 import pytest
 from playwright.sync_api import expect
 
+from .findings import assert_nothing_found
+
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(400)]
+
+
+def test_an_end_can_be_agreed_on_for_a_recurring_bill_only(editor):
+    editor.go_to_billing()
+    dialog = editor.open_dialog()
+    dialog.get_by_text("More", exact=True).click()
+    expect(dialog.get_by_label("Language of the client")).to_be_visible()
+    payments, last_day = dialog.get_by_label("Number of payments"), dialog.get_by_label("Last day")
+    expect(payments).to_be_hidden()
+    expect(last_day).to_be_hidden()
+    kind = dialog.get_by_label("Billing type")
+    kind.select_option("monthly")
+    expect(payments).to_be_visible()
+    expect(last_day).to_be_visible()
+    assert_nothing_found(editor.page, editor.problems)
+
+    # Thought better of: what is out of sight is not sent.
+    payments.fill("12")
+    kind.select_option("one_time")
+    expect(payments).to_be_hidden()
+    editor.fill_in(dialog, "once@customer.example", "49", "Hosting")
+    editor.press("Send Billing Request", within=dialog)
+    expect(editor.page.get_by_text("is queued for once@customer.example")).to_be_visible()
 
 
 def test_a_client_pays_month_after_month_and_cancels(editor, client_of, demo):

@@ -1,6 +1,6 @@
 """What can be done with a request, given its state and the rights of whoever looks."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import Any
 
 from django.utils.translation import gettext as _
@@ -103,6 +103,7 @@ LED_TO: tuple[tuple[str, Any, str, Callable[[Any, BillingRequest], bool]], ...] 
     ("take_back", gettext_lazy("Take payment back"), "cross", can_take_back),
     ("delete", gettext_lazy("Delete"), "bin", can_delete),
 )
+ACTIONS = [name for name, _label, _icon, _possible in LED_TO]
 
 
 class PaymentLinks:
@@ -126,23 +127,10 @@ class PaymentLinks:
         return only_refundable([request]).get(request.pk)
 
 
-def row_buttons(user: Any, request: BillingRequest, links: PaymentLinks) -> list[Button]:
-    """The entries of a row's "…" menu."""
-    buttons = [
-        Button(
-            _("Details"), url=admin_url("inspect", request.pk), icon_name="info-circle", priority=5
-        )
-    ]
-    if can_copy_link(request):
-        link = links.link(request)
-        attrs = {
-            "data-controller": "w-clipboard",
-            "data-action": "w-clipboard#copy:prevent",
-            "data-w-clipboard-value-param": link,
-        }
-        buttons.append(Button(_("Copy link"), url=link, icon_name="copy", attrs=attrs, priority=10))
+def buttons_for_looking(request: BillingRequest, links: PaymentLinks) -> list[Button]:
+    """The ways to look at it, in whatever state it is: as its client, and with Stripe's eyes."""
     as_client = {"target": "_blank", "rel": "noreferrer"}
-    buttons.append(
+    buttons = [
         Button(
             _("Open as the client sees it"),
             url=links.link(request),
@@ -150,7 +138,7 @@ def row_buttons(user: Any, request: BillingRequest, links: PaymentLinks) -> list
             attrs=as_client,
             priority=15,
         )
-    )
+    ]
     if can_check(request):
         url = admin_url("check", request.pk)
         attrs = {
@@ -162,10 +150,37 @@ def row_buttons(user: Any, request: BillingRequest, links: PaymentLinks) -> list
         buttons.append(
             Button(_("Check with Stripe"), url=url, icon_name="rotate", attrs=attrs, priority=20)
         )
-    for priority, (name, label, icon, possible) in enumerate(LED_TO, start=30):
-        if possible(user, request):
-            url = admin_url(name, request.pk)
-            buttons.append(Button(label, url=url, icon_name=icon, priority=priority))
+    return buttons
+
+
+def buttons_for_pages(
+    user: Any, request: BillingRequest, names: Container[str] = ACTIONS
+) -> list[Button]:
+    """What leads to the pages of the named actions, as far as they are possible."""
+    return [
+        Button(label, url=admin_url(name, request.pk), icon_name=icon, priority=priority)
+        for priority, (name, label, icon, possible) in enumerate(LED_TO, start=30)
+        if name in names and possible(user, request)
+    ]
+
+
+def row_buttons(user: Any, request: BillingRequest, links: PaymentLinks) -> list[Button]:
+    """The entries of a row's "…" menu."""
+    buttons = [
+        Button(
+            _("Details"), url=admin_url("inspect", request.pk), icon_name="info-circle", priority=5
+        ),
+        *buttons_for_looking(request, links),
+    ]
+    if can_copy_link(request):
+        link = links.link(request)
+        attrs = {
+            "data-controller": "w-clipboard",
+            "data-action": "w-clipboard#copy:prevent",
+            "data-w-clipboard-value-param": link,
+        }
+        buttons.append(Button(_("Copy link"), url=link, icon_name="copy", attrs=attrs, priority=10))
+    buttons += buttons_for_pages(user, request)
     if may(user, "refund", request) and (payment := links.refundable(request)):
         url = admin_url("refund", request.pk, payment)
         buttons.append(Button(_("Refund"), url=url, icon_name="arrow-left", priority=35))

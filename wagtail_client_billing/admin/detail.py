@@ -4,17 +4,18 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
+from wagtail.admin.widgets.button import Button
 
 from ..models import BillingRequest, CheckoutAttempt, Payment
 from ..permissions import site_settings_policy
 from .actions import (
     PaymentLinks,
-    can_check,
+    buttons_for_looking,
+    buttons_for_pages,
     can_copy_link,
     can_delete,
     can_edit,
     can_mark_paid,
-    can_remind,
     can_renew,
     can_resend,
     can_send_again,
@@ -64,9 +65,16 @@ class DetailView(RequestPage):
         home, invoices, _own, _here = super().get_breadcrumbs_items()
         return [home, invoices, {"url": "", "label": self.object.number}]
 
+    @property
+    def header_more_buttons(self) -> list[Button]:
+        """Where Wagtail has what is seldom needed: the row of buttons is for what comes next."""
+        return [
+            *buttons_for_looking(self.object, PaymentLinks()),
+            *buttons_for_pages(self.request.user, self.object, ["remind"]),
+        ]
+
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         request = self.object
-        link = PaymentLinks().link(request)
         payments = payment_rows(self.request.user, request)
         refundable = [row for row in payments if row.refund_url]
         return super().get_context_data(
@@ -75,8 +83,7 @@ class DetailView(RequestPage):
             buttons=self.buttons(),
             late=late_notice(request, refundable) if request.paid_late else None,
             refund_url=refundable[0].refund_url if len(refundable) == 1 else "",
-            link=link if can_copy_link(request) else "",
-            client_url=link,
+            link=PaymentLinks().link(request) if can_copy_link(request) else "",
             expires=relative_text(request.expires_at),
             show_expiry=request.status == BillingRequest.Status.PENDING,
             site_url=self.site_url(),
@@ -101,9 +108,7 @@ class DetailView(RequestPage):
         """The actions that are valid for its state and the user's rights, with their addresses."""
         user, request = self.request.user, self.object
         possible = {
-            "check": can_check(request),
             "resend": can_resend(user, request),
-            "remind": can_remind(user, request),
             "renew": can_renew(user, request),
             "send_again": can_send_again(user, request),
             "edit": can_edit(user, request),

@@ -1,5 +1,6 @@
 """When a recurring bill ends: after so many payments, or with a last day."""
 
+import json
 from datetime import date, timedelta
 from typing import Any
 
@@ -28,23 +29,35 @@ MOST_PAYMENTS: dict[str, int] = {
 
 
 class EndsForm(forms.Form):
-    """The two fields of an agreed end. Without one, a subscription goes on until it is cancelled."""
+    """The two fields of an agreed end. Without one, a subscription goes on until it is cancelled.
+
+    Wagtail's w-rules shows them for recurring billing types; without JavaScript they stay in sight.
+    """
 
     ends_after = forms.IntegerField(
         label=gettext_lazy("Number of payments"),
         required=False,
         min_value=FEWEST_PAYMENTS,
         max_value=max(MOST_PAYMENTS.values()),
-        help_text=gettext_lazy("Of a recurring bill, the first one included. Blank: no end."),
+        help_text=gettext_lazy("Including the first one. Leave blank for no end."),
     )
     ends_on = forms.DateField(
         label=gettext_lazy("Last day"),
         required=False,
         widget=DayInput,
-        help_text=gettext_lazy("Of a recurring bill: nothing is charged after it. Blank: no end."),
+        help_text=gettext_lazy("Nothing is charged after it. Leave blank for no end."),
     )
 
     ENDS = ("ends_after", "ends_on")
+
+    @property
+    def ends_rules(self) -> str:
+        """When the fields are shown, for w-rules; empty where they have to be seen in any case."""
+        recurring = [kind.value for kind in Type if kind != Type.ONE_TIME]
+        typed = any(self[name].value() for name in self.ENDS)
+        if typed and self["billing_type"].value() not in recurring:
+            return ""
+        return json.dumps({self.add_prefix("billing_type"): recurring})
 
     def check_end(self, site: Site | None) -> None:
         """Puts what is wrong with the agreed end beside its field; ask once the rest is clean."""

@@ -53,6 +53,10 @@ class SubscriptionPage(ActionPage):
             )
         return _("Another change of this subscription is under way, or it has ended.")
 
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        # "Cancel" would be the way out of a page on which one cancels.
+        return super().get_context_data(leave=_("Back"), **kwargs)
+
     def facts(self) -> dict[str, str]:
         end = self.subscription.cancel_at or self.subscription.current_period_end
         charge = self.subscription.current_period_end
