@@ -31,17 +31,6 @@ from .problems import ApiProblem
 CONFIGURATION, SESSION = "billing_portal.configuration", "billing_portal.session"
 
 _enabled = params.hash_of({"enabled": params.boolean}, ["enabled"])
-_reasons = params.choice(
-    "customer_service",
-    "low_quality",
-    "missing_features",
-    "other",
-    "switched_service",
-    "too_complex",
-    "too_expensive",
-    "unused",
-)
-_prorations = params.choice("always_invoice", "create_prorations", "none")
 _FEATURES = params.hash_of(
     {
         "customer_update": params.hash_of(
@@ -59,9 +48,9 @@ _FEATURES = params.hash_of(
             {
                 "enabled": params.boolean,
                 "mode": params.choice("at_period_end", "immediately"),
-                "proration_behavior": _prorations,
+                "proration_behavior": subscriptions.prorations,
                 "cancellation_reason": params.hash_of(
-                    {"enabled": params.boolean, "options": params.array(_reasons)},
+                    {"enabled": params.boolean, "options": params.array(subscriptions.reasons)},
                     ["enabled", "options"],
                 ),
             },

@@ -30,19 +30,21 @@ def _cancel_at(value: Any, name: str) -> int | str | None:
     return int(params.integer()(value, name))
 
 
+reasons = params.choice(
+    "customer_service",
+    "low_quality",
+    "missing_features",
+    "other",
+    "switched_service",
+    "too_complex",
+    "too_expensive",
+    "unused",
+)
+prorations = params.choice("always_invoice", "create_prorations", "none")
 _details = params.hash_of(
     {
         "comment": params.string(may_be_empty=True),
-        "feedback": params.choice(
-            "customer_service",
-            "low_quality",
-            "missing_features",
-            "other",
-            "switched_service",
-            "too_complex",
-            "too_expensive",
-            "unused",
-        ),
+        "feedback": reasons,
     }
 )
 CHANGE: dict[str, params.Checker] = {
@@ -50,7 +52,7 @@ CHANGE: dict[str, params.Checker] = {
     "cancel_at_period_end": params.boolean,
     "cancellation_details": _details,
     "metadata": params.metadata,
-    "proration_behavior": params.choice("always_invoice", "create_prorations", "none"),
+    "proration_behavior": prorations,
 }
 CANCEL: dict[str, params.Checker] = {
     "cancellation_details": _details,
