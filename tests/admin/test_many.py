@@ -197,17 +197,19 @@ def test_ten_thousand_requests_on_three_hundred_sites(
 
     seen = set()
 
-    def costs():
+    def cost_of(client, url, query):
+        with counted() as cost:
+            response = client.get(url, query)
+        assert response.status_code in (200, 302, 404), url
+        return cost
+
+    def costs(before=None):
         found = {}
-        # What Wagtail and Django keep until a site or a model changes is read for whoever is first.
-        for warming in (admin_url("index"), world["tab"], world["group"]):
-            world["staff"].get(warming)
-        world["own"].get(admin_url("own"))
         for name, client, url, query, _without in everything(world, admin_url):
-            with counted() as cost:
-                response = client.get(url, query)
-            assert response.status_code in (200, 302, 404), name
-            found[name] = cost
+            found[name] = cost_of(client, url, query)
+            # Whoever comes first reads what Wagtail and Django then keep for the others.
+            if before is None or found[name].queries != before[name].queries:
+                found[name] = cost_of(client, url, query)
             seen.add(resolve(url).url_name)
         return found
 
@@ -216,7 +218,7 @@ def test_ten_thousand_requests_on_three_hundred_sites(
     more = make_sites(SITES - FEW, root)
     rights_on(more)
     make_many(MANY - len(rows), [*sites, *more])
-    many = costs()
+    many = costs(few)
     problems = []
     for name, _client, _url, _query, without in everything(world, admin_url):
         if name == "bulk of too many":
