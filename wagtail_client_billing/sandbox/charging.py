@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlite3
 from typing import Any
 
-from . import events, ids, objects, shapes
+from . import events, ids, objects, payment_shapes
 from .objects import Record
 
 
@@ -113,7 +113,7 @@ def _charge(
     email: str | None,
     at: int | None,
 ) -> Record:
-    doc = shapes.charge(intent.doc, status=status, email=email, method=method)
+    doc = payment_shapes.charge(intent.doc, status=status, email=email, method=method)
     doc["created"] = at or doc["created"]
     intent.doc.update(
         latest_charge=doc["id"],

@@ -19,6 +19,7 @@ from . import (
     due,
     events,
     objects,
+    payment_shapes,
     sessions,
     shapes,
     subscribing,
@@ -83,7 +84,7 @@ def _intent(db: sqlite3.Connection, record: Record) -> Record:
     if record.extra["payment_intent"]:
         return objects.get(db, record, "payment_intent", record.extra["payment_intent"])
     data = record.extra["payment_intent_data"]
-    doc = shapes.payment_intent(
+    doc = payment_shapes.payment_intent(
         livemode=record.livemode,
         amount=record.doc["amount_total"],
         currency=record.doc["currency"],
@@ -133,7 +134,7 @@ def pay(session_id: str, email: str | None = None) -> Outcome:
         record = _find_open(db, session_id)
         _payer(record, email)
         intent = _intent(db, record)
-        method = shapes.card_details(shapes.CARD)
+        method = payment_shapes.card_details(payment_shapes.CARD)
         charging.succeed(db, intent, method, email=_email(record))
         _complete(db, record, intent, "paid")
         event = events.record(db, record, "checkout.session.completed", record.doc)
@@ -147,7 +148,7 @@ def decline(session_id: str, email: str | None = None) -> Outcome:
     with books.write() as db:
         record = _find_open(db, session_id)
         intent = _intent(db, record)
-        method = shapes.card_details(shapes.DECLINED_CARD)
+        method = payment_shapes.card_details(payment_shapes.DECLINED_CARD)
         event = charging.decline(db, intent, method, email=_email(record))
         objects.save(db, record)
     deliveries.wake()
@@ -161,7 +162,7 @@ def pay_later(session_id: str, email: str | None = None) -> Outcome:
         record = _find_open(db, session_id)
         _payer(record, email)
         intent = _intent(db, record)
-        charging.put_off(db, intent, shapes.debit_details(), email=_email(record))
+        charging.put_off(db, intent, payment_shapes.debit_details(), email=_email(record))
         record.extra["settled"] = False
         record.doc["payment_method_types"] = ["card", "sepa_debit"]
         _complete(db, record, intent, "unpaid")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 
-from . import charging, events, invoices, objects, shapes, subscriptions
+from . import charging, events, invoices, objects, payment_shapes, subscriptions
 from .objects import Record
 
 DAY = 24 * 3600
@@ -37,16 +37,16 @@ def attempt(
         charging.ask(db, intent, invoice.doc["hosted_invoice_url"])
         missed(db, invoice, at, "invoice.payment_action_required", scheduled=scheduled)
     elif card == "declines":
-        method = shapes.card_details(shapes.DECLINED_CARD)
+        method = payment_shapes.card_details(payment_shapes.DECLINED_CARD)
         charging.decline(db, intent, method, email=email, at=at)
         missed(db, invoice, at, "invoice.payment_failed", scheduled=scheduled)
     elif card == "debit":
-        charging.put_off(db, intent, shapes.debit_details(), email=email, at=at)
+        charging.put_off(db, intent, payment_shapes.debit_details(), email=email, at=at)
         invoice.ends_at = at + DEBIT_DAYS * DAY
         invoice.doc.update(attempted=True, next_payment_attempt=None)
         objects.save(db, invoice)
     else:
-        method = shapes.card_details(shapes.CARD)
+        method = payment_shapes.card_details(payment_shapes.CARD)
         charging.succeed(db, intent, method, email=email, at=at)
         collected(db, invoice, at)
 

@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Mapping
 from typing import Any
 
-from . import customers, events, invoice_shapes, objects, params, shapes
+from . import customers, events, invoice_shapes, objects, params, payment_shapes
 from .keys import Caller
 from .objects import Record
 
@@ -135,7 +135,7 @@ def make(
 
 
 def _intent(db: sqlite3.Connection, subscription: Record, invoice: dict[str, Any]) -> Record:
-    doc = shapes.payment_intent(
+    doc = payment_shapes.payment_intent(
         livemode=subscription.livemode,
         amount=invoice["amount_due"],
         currency=invoice["currency"],
